@@ -1,0 +1,1 @@
+"""What several tests share: real servers, processes, clients, and the checks behind `just check`."""
