@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from station.core.context import MissingPathError, NotAnObjectError, lookup, write
 from station.core.paths import Path, parse_path
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from station.core.paths import MAX_PATH_CHARACTERS, PathError, format_path, parse_path
 
 

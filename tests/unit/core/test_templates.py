@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from station.core.paths import Path, format_path
 from station.core.templates import Placeholder, TemplateError, parse_template, paths_in, render
 
