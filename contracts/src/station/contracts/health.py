@@ -1,0 +1,35 @@
+"""Health and doctor: what the services say of themselves and of the store."""
+
+from typing import Any
+
+from station.contracts.wire import Wire
+
+
+class GetHealth(Wire):
+    pass
+
+
+class Health(Wire):
+    service: str
+    ready: bool
+    detail: str | None = None
+    facts: dict[str, Any] = {}
+    """Figures such as outbox depth, open runs, queue age."""
+
+
+class RunDoctor(Wire):
+    limit: int = 1000
+    """How many of the newest runs are folded and compared."""
+
+
+class Finding(Wire):
+    check: str
+    subject: str
+    detail: str
+
+
+class DoctorReport(Wire):
+    checked_runs: int
+    checked_events: int
+    findings: tuple[Finding, ...]
+    dead_letters: tuple[Finding, ...] = ()

@@ -1,0 +1,124 @@
+"""Work handed to agent-runner and what comes back: tasks, claims, heartbeats, reports, cancellation."""
+
+from typing import Any, Literal
+
+from station.contracts.errors import StepError
+from station.contracts.wire import Wire
+
+
+class StepTask(Wire):
+    """One attempt of an ``agent.run`` step, on ``wf.task.step.<run>.<step>.<attempt>``."""
+
+    run_id: str
+    step_id: str
+    attempt: int
+    workflow_id: str
+    state_name: str
+    environment: str
+    """Where the agent lives: the run's, or what ``name@environment`` says."""
+    agent: str
+    task: str | None = None
+    variables: dict[str, Any] = {}
+    timeout_seconds: float | None = None
+    """Per attempt, from the moment it is claimed."""
+    idempotency_key: str
+    """``run_id:step_id:attempt``."""
+
+
+class StepRef(Wire):
+    run_id: str
+    step_id: str
+    attempt: int
+
+
+class ClaimSteps(Wire):
+    """May this runner execute these attempts? One answer per step, in order."""
+
+    runner: str
+    """Stable id of the runner (kept in its spool directory)."""
+    boot: int
+    """Counts the starts of that runner; a higher one voids the claims of the lower ones."""
+    steps: tuple[StepRef, ...]
+
+
+class Claim(Wire):
+    """``run``: execute it, with this token. ``busy``: somebody else does, ask again later. ``skip``: it is over."""
+
+    verdict: Literal["run", "busy", "skip"]
+    token: int | None = None
+    agent_run_id: str | None = None
+    lease_seconds: float | None = None
+    """Heartbeat well within it, or the step is handed out anew."""
+    reason: str | None = None
+    output: Any = None
+    """With ``skip``: the stored output of a step that succeeded."""
+
+
+class Claims(Wire):
+    claims: tuple[Claim, ...]
+
+
+class HeldStep(Wire):
+    run_id: str
+    step_id: str
+    attempt: int
+    token: int
+
+
+class Heartbeat(Wire):
+    """These attempts are still being worked on."""
+
+    runner: str
+    boot: int
+    steps: tuple[HeldStep, ...]
+
+
+class HeartbeatAnswer(Wire):
+    lost: tuple[HeldStep, ...] = ()
+    """Attempts that are no longer this runner's (cancelled, timed out, handed out anew): stop them."""
+
+
+class StepResult(Wire):
+    """The outcome of one attempt; ``error`` is None on success."""
+
+    run_id: str
+    step_id: str
+    attempt: int
+    token: int
+    output: Any = None
+    error: StepError | None = None
+    cancelled: bool = False
+    """The runner stopped it because it was told to."""
+    duration_ms: int = 0
+
+
+class ReportResults(Wire):
+    runner: str
+    boot: int
+    results: tuple[StepResult, ...]
+
+
+class ReportAnswer(Wire):
+    """One verdict per result, in order. Either way the runner may forget the result."""
+
+    verdicts: tuple[Literal["accepted", "fenced"], ...]
+
+
+class ReleaseSteps(Wire):
+    """The runner stops and gives these attempts back unfinished."""
+
+    runner: str
+    boot: int
+    steps: tuple[HeldStep, ...]
+
+
+class CancelSteps(Wire):
+    """On ``wf.control.cancel.<run>``: stop these attempts of the run now; None means all of them."""
+
+    run_id: str
+    steps: tuple[HeldStep, ...] | None = None
+    reason: str | None = None
+
+
+class Done(Wire):
+    """An empty answer: it is committed."""
