@@ -88,6 +88,17 @@ pin: setup
         $(for leaf in {{ leaves }}; do echo "--no-emit-package station-$(basename "$leaf")"; done) \
         pyproject.toml --group dev --output-file constraints.txt
 
+# Write .env for docker compose: a password for each user of the broker. Keeps a file that is there.
+secrets:
+    #!/bin/sh
+    set -eu
+    [ -e .env ] && { echo ".env is there already; remove it for new passwords"; exit 0; }
+    umask 077
+    for user in SCHEDULER GATEWAY AGENT_RUNNER APPROVAL_SERVICE EXTERNAL; do
+        # A letter first: the broker reads a bare number as a number.
+        echo "NATS_${user}_PASSWORD=s$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')"
+    done >.env
+
 # Measure the workloads (tests/bench.py).
 bench *ARGS: setup
     python -m tests.bench {{ ARGS }}
