@@ -67,7 +67,7 @@ types:
 # Check the Dockerfile, the compose file, the broker's and the collector's configuration, offline.
 [private]
 deploy-check:
-    pytest --quiet tests/contract/test_deployment.py
+    pytest --quiet tests/contract/test_deployment.py tests/integration/test_broker_rights.py
 
 # Format the code and apply the safe fixes of the linter.
 fmt: setup
