@@ -1,0 +1,213 @@
+"""The connection to NATS: requests, publishing, JetStream. It reconnects for ever and never hides that it had to."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable, Mapping
+from typing import Any, Self, TypeVar
+
+from nats import errors as nats_errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+
+from station.contracts.errors import Failure
+from station.contracts.headers import CONTENT_TYPE, CONTRACT_VERSION, ERROR_CODE, ERROR_TEXT, MSGPACK, VERSION
+from station.runtime import codec, lifecycle, metrics
+from station.runtime.errors import Refused, Unavailable, Undecodable
+from station.runtime.logging import get_logger
+from station.runtime.replies import Replies
+from station.runtime.settings import masked_url
+
+__all__ = ["Bus", "Refused", "Unavailable", "connection_options", "header"]
+
+T = TypeVar("T")
+log = get_logger("bus")
+ERRORS = metrics.counter("bus_errors_total", "Errors that the NATS client reported.", ["kind"])
+RECONNECTS = metrics.counter("bus_reconnects_total", "Connections to NATS made after the first.")
+CONNECTED = metrics.gauge("bus_connected", "1 while connected to NATS.")
+
+_SECONDS_BETWEEN_NOTES = 5.0
+_CLOSE_SECONDS = 2.0
+_MARKED = {kind: {CONTENT_TYPE: kind, CONTRACT_VERSION: VERSION} for kind in (codec.MSGPACK, codec.JSON)}
+
+
+class Bus:
+    """One connection. Make it with `Bus.connect`; ``nc`` and ``js`` are the plain clients for what is not here."""
+
+    def __init__(self, *, name: str, inbox_prefix: str) -> None:
+        self.nc = Client()
+        self.js = JetStreamContext(self.nc, timeout=2)
+        self._options = connection_options(name, inbox_prefix)
+        self._replies = Replies(self.nc)
+        self._reconnected: list[Callable[[], None]] = []
+        self._closing = False
+
+    @classmethod
+    async def connect(cls, url: str, *, name: str, inbox_prefix: str = "_INBOX") -> Self:
+        """Connect, however long it takes; every few seconds a log line says what is tried. Cancel it to give up.
+
+        ``url`` may hold ``user:password@``. ``inbox_prefix`` is this service's own, as the broker's rights ask for.
+        """
+        bus = cls(name=name, inbox_prefix=inbox_prefix)
+        await bus._open(url)
+        return bus
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection stands, as far as the client knows."""
+        return self.nc.is_connected
+
+    def on_reconnect(self, callback: Callable[[], None]) -> None:
+        """Call it after every reconnection: what was asked of the broker before is forgotten there."""
+        self._reconnected.append(callback)
+
+    async def request(
+        self,
+        subject: str,
+        message: object,
+        answer_type: type[T],
+        *,
+        timeout: float = 2.0,
+        headers: Mapping[str, str] | None = None,
+        content_type: str = MSGPACK,
+    ) -> T:
+        """Ask and wait for the answer, which comes in the same content type; ``bytes`` as type takes it undecoded.
+
+        Raises:
+            Refused: the other side says no, and why.
+            Unavailable: no answer within ``timeout`` seconds; whether it was carried out is unknown.
+            Undecodable: the answer is of another shape.
+        """
+        answer = await self.ask(subject, codec.encode(message, content_type), _with(headers, content_type), timeout)
+        found = answer.headers
+        if found is not None and ERROR_CODE in found:
+            raise Refused(_failure(found, answer.data))
+        if answer_type is bytes:
+            return answer.data  # pyright: ignore[reportReturnType] - T is bytes
+        return codec.decode(answer.data, answer_type, content_type)
+
+    async def ask(self, subject: str, body: bytes, headers: dict[str, str] | None, timeout: float) -> Msg:
+        """Send bytes and wait for the message that answers. Raises Unavailable."""
+        try:
+            answer = await self._replies.request(subject, body, headers, timeout)
+        except nats_errors.MaxPayloadError:
+            raise Refused(_too_large(len(body), self.nc.max_payload)) from None
+        except nats_errors.Error as error:
+            raise Unavailable(f"{subject}: not sent ({error}).") from error
+        if answer.headers is not None and answer.headers.get("Status") == "503":
+            raise Unavailable(f"{subject}: nobody answers there; is the service running?")
+        return answer
+
+    async def publish(self, subject: str, message: object, *, headers: Mapping[str, str] | None = None) -> None:
+        """Tell whoever listens now: nothing is stored, and while disconnected it may be lost. Bytes go as they are.
+
+        Raises:
+            Unavailable: it could not even be buffered.
+        """
+        if isinstance(message, bytes):
+            body, found = message, dict(headers) if headers else None
+        else:
+            body, found = codec.encode(message), _with(headers, MSGPACK)
+        try:
+            await self.nc.publish(subject, body, headers=found)
+        except nats_errors.Error as error:
+            raise Unavailable(f"{subject}: not sent ({error}).") from error
+
+    async def close(self) -> None:
+        """Let callbacks that run finish, for 2 s at most, then close. Safe to call twice."""
+        self._closing = True
+        with contextlib.suppress(nats_errors.Error, TimeoutError):
+            await asyncio.wait_for(self.nc.drain(), _CLOSE_SECONDS)
+        with contextlib.suppress(nats_errors.Error, TimeoutError):
+            await asyncio.wait_for(self.nc.close(), _CLOSE_SECONDS)
+        CONNECTED.set(0)
+
+    async def _open(self, url: str) -> None:
+        connecting = asyncio.ensure_future(
+            self.nc.connect(
+                url,
+                error_cb=_report,
+                disconnected_cb=self._lost_connection,
+                reconnected_cb=self._connected_again,
+                closed_cb=self._closed,
+                **self._options,
+            )
+        )
+        try:
+            while not (await asyncio.wait({connecting}, timeout=_SECONDS_BETWEEN_NOTES))[0]:
+                log.warning("bus_waiting", url=masked_url(url), error=str(self.nc.last_error or ""))
+            await connecting
+        finally:
+            connecting.cancel()
+        await self._replies.open()
+        CONNECTED.set(1)
+
+    async def _lost_connection(self) -> None:
+        if not self._closing:
+            log.warning("bus_disconnected")
+            CONNECTED.set(0)
+        self._replies.disconnected()
+
+    async def _connected_again(self) -> None:
+        log.info("bus_reconnected")
+        RECONNECTS.inc()
+        CONNECTED.set(1)
+        for callback in self._reconnected:
+            callback()
+
+    async def _closed(self) -> None:
+        """The client gives up only when the broker refuses the user: then nothing here can work any more."""
+        self._replies.disconnected()
+        if not self._closing:
+            lifecycle.fail(f"The broker closed the connection for good: {self.nc.last_error}.")
+
+
+def connection_options(name: str, inbox_prefix: str) -> dict[str, Any]:
+    """How every connection of ours is kept: for ever, with a short pause, and a dead broker noticed within 15 s."""
+    return {
+        "name": name,
+        "inbox_prefix": inbox_prefix,
+        "max_reconnect_attempts": -1,
+        "reconnect_time_wait": random.uniform(0.1, 0.25),  # noqa: S311 - jitter, so that services do not come in step
+        "connect_timeout": 2,
+        "ping_interval": 5,
+        "max_outstanding_pings": 2,
+    }
+
+
+def header(headers: Mapping[str, str] | None, name: str) -> str | None:
+    """One header, however the sender spelled its case."""
+    if not headers:
+        return None
+    found = headers.get(name)
+    if found is None:
+        found = next((value for key, value in headers.items() if key.lower() == name), None)
+    return found
+
+
+async def _report(error: Exception) -> None:
+    ERRORS.labels(kind=type(error).__name__).inc()
+    # A broker that is away is told of once, by `bus_disconnected` and `bus_waiting`, not with every attempt.
+    level = log.debug if isinstance(error, OSError | EOFError | TimeoutError) else log.warning
+    level("bus_error", error=str(error), error_type=type(error).__name__)
+
+
+def _with(headers: Mapping[str, str] | None, content_type: str) -> dict[str, str]:
+    marks = _MARKED[content_type]
+    return {**marks, **headers} if headers else marks
+
+
+def _failure(headers: Mapping[str, str], body: bytes) -> Failure:
+    """The refusal as it was sent; one of a foreign service has no body and is made from its headers."""
+    try:
+        return codec.decode(body, Failure, codec.content_type_of(headers, body))
+    except Undecodable:
+        text = headers.get(ERROR_TEXT, "error")
+        code = headers[ERROR_CODE]
+        return Failure(code="internal", detail=text, status=int(code) if code.isdigit() else 500)
+
+
+def _too_large(size: int, limit: int) -> Failure:
+    detail = f"The message has {size} bytes, the broker takes {limit}. Send less, or a reference to the data."
+    return Failure(code="payload_too_large", detail=detail, status=413)

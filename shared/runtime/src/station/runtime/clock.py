@@ -1,0 +1,26 @@
+"""The clock of the shells. Inside, a moment is an integer: milliseconds since 1970, UTC. Text is for the HTTP edge."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def to_rfc3339(ms: int) -> str:
+    """``2026-01-31T08:00:00.123Z``."""
+    moment = _EPOCH + ms * _MILLISECOND
+    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def from_rfc3339(text: str) -> int:
+    """Milliseconds since 1970, UTC. Raises ValueError for text without a time zone, or that is no moment."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone; write it as 2026-01-31T08:00:00.000Z")
+    return (moment - _EPOCH) // _MILLISECOND

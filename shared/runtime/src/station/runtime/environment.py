@@ -1,0 +1,106 @@
+"""The one table of every STATION_ variable. One that is not in it refuses to start; the docs are made from it."""
+
+import difflib
+from collections.abc import Mapping
+
+from station.contracts.problems import Problem
+from station.contracts.wire import Wire
+
+PREFIX = "STATION_"
+ALL = ("gateway", "scheduler", "agent-runner", "approval-service", "stn")
+_PROBED = ("scheduler", "agent-runner", "approval-service")
+
+
+class Variable(Wire):
+    """One environment variable."""
+
+    name: str
+    default: str | None
+    """As text; None: not set."""
+    meaning: str
+    services: tuple[str, ...]
+    internal: bool = False
+    """Set by `stn up` for its children, not by people."""
+
+
+def _variable(name: str, default: str | None, services: tuple[str, ...], meaning: str) -> Variable:
+    return Variable(name=PREFIX + name, default=default, meaning=meaning, services=services)
+
+
+VARIABLES: tuple[Variable, ...] = (
+    _variable(
+        "DATA_DIR", ".station", ALL, "Where everything is kept: database, JetStream store, spool, credentials, logs."
+    ),
+    _variable(
+        "DATABASE_URL",
+        None,
+        ("scheduler", "stn"),
+        "The database, as `sqlite:///path`. Not set: `station.db` in the data directory.",
+    ),
+    _variable(
+        "ENVIRONMENTS_DIR",
+        "deploy/environments",
+        ALL,
+        "Agents, workflows and MCP servers, one folder per environment; only read.",
+    ),
+    _variable("EVALUATORS", "2", ("scheduler",), "Helper processes that evaluate Starlark conditions."),
+    _variable("HTTP_HOST", "127.0.0.1", ("gateway", "stn"), "Address on which the API listens."),
+    _variable("HTTP_PORT", "8585", ("gateway", "stn"), "Port of the API. 0: any free one."),
+    _variable(
+        "LEASE_SECONDS", "15", ("scheduler",), "How long a runner may be silent before its steps are handed out anew."
+    ),
+    _variable("LOG_FORMAT", None, ALL, "`json` or `console`. Not set: `console` on a terminal, else `json`."),
+    _variable("LOG_LEVEL", "info", ALL, "`debug`, `info`, `warning` or `error`."),
+    _variable("MAX_CONTEXT_BYTES", "8388608", ("scheduler",), "Largest context of a run, in bytes of JSON."),
+    _variable(
+        "MAX_OUTPUT_BYTES", "1048576", ("scheduler", "agent-runner"), "Largest output of one step, in bytes of JSON."
+    ),
+    _variable(
+        "MAX_STATES", "10000", ("scheduler",), "States that one run may enter: ends workflows that go round for ever."
+    ),
+    _variable("METRICS_HOST", "127.0.0.1", _PROBED, "Address of /healthz, /readyz and /metrics of this process."),
+    _variable("METRICS_PORT", "0", _PROBED, "Port of /healthz, /readyz and /metrics of this process. 0: any free one."),
+    _variable("NATS_EMBEDDED", "true", ALL, "`stn up` starts the bundled broker. false: connect to STATION_NATS_URL."),
+    _variable("NATS_JETSTREAM_ENABLED", "true", ALL, "Only true: work is handed out through JetStream."),
+    _variable(
+        "NATS_SYNC", "default", ("stn",), "`always`: the bundled broker also survives a power cut, 3 to 9 times slower."
+    ),
+    _variable("NATS_URL", "nats://127.0.0.1:4222", ALL, "The broker; may hold `user:password@`."),
+    _variable(
+        "OTLP_ENDPOINT",
+        None,
+        ALL,
+        "Where traces go, as `http://host:4318` (OTLP over HTTP). Not set: nothing is exported.",
+    ),
+    _variable("RECONCILE_SECONDS", "1", ("scheduler",), "Pause between two reconcile passes."),
+    _variable("RUNNER_CONCURRENCY", "64", ("agent-runner",), "Steps that one runner executes at a time."),
+    _variable(
+        "RUNNER_ID",
+        None,
+        ("agent-runner",),
+        "Stable id of this runner. Not set: made once and kept in its spool directory.",
+    ),
+    _variable("SHUTDOWN_SECONDS", "5", ALL, "How long a process may take to finish its work when it is told to stop."),
+    Variable(
+        name="STATION_PARENT_PID",
+        default=None,
+        services=ALL,
+        internal=True,
+        meaning="The process dies with this one (Linux).",
+    ),
+)
+NAMES = frozenset(variable.name for variable in VARIABLES)
+
+
+def unknown(environ: Mapping[str, str]) -> list[Problem]:
+    """A problem for every STATION_ variable that does not exist, with the name that may have been meant."""
+    return [_unknown(name) for name in sorted(environ) if name.startswith(PREFIX) and name not in NAMES]
+
+
+def _unknown(name: str) -> Problem:
+    public = [variable.name for variable in VARIABLES if not variable.internal]
+    close = difflib.get_close_matches(name, public, n=1, cutoff=0.7)
+    hint = (
+        f"Did you mean {close[0]}? Otherwise unset it." if close else "Unset it; the documentation lists all variables."
+    )
+    return Problem("unknown_setting", name, "There is no such setting.", hint)

@@ -1,0 +1,104 @@
+"""From start to exit of a process: uvloop, signals, and exit codes (0 clean, 2 a setting is wrong, 1 a crash)."""
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+
+try:
+    import uvloop
+except ImportError:  # not on Windows
+    uvloop = None
+
+from station.runtime.errors import SettingsError, StationError
+from station.runtime.logging import get_logger
+
+__all__ = ["Stop", "fail", "run"]
+
+log = get_logger("lifecycle")
+_PR_SET_PDEATHSIG = 1
+CRASH = 1
+BAD_SETTINGS = 2
+
+
+class Stop(asyncio.Event):
+    """Set when the process is to end; ``failure`` says what went wrong, if anything did."""
+
+    failure: str | None = None
+
+    def fail(self, reason: str) -> None:
+        """End the process with exit code 1: nothing here can work any more, a new start can."""
+        self.failure = self.failure or reason
+        self.set()
+
+
+_current: ContextVar[Stop | None] = ContextVar("stop", default=None)
+
+
+def fail(reason: str) -> None:
+    """End the running process with exit code 1, from wherever the reason was seen; a no-op outside of `run`."""
+    stop = _current.get()
+    if stop is not None:
+        stop.fail(reason)
+
+
+def run(main: Callable[[Stop], Awaitable[None]]) -> int:
+    """Run ``main`` until it returns. SIGINT and SIGTERM set ``stop``; a second one exits at once.
+
+    Returns the exit code. A person's error (StationError) is one clear log line, any other exception a traceback.
+    """
+    _die_with_parent()
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_supervised(main))
+    except KeyboardInterrupt:
+        return CRASH
+
+
+async def _supervised(main: Callable[[Stop], Awaitable[None]]) -> int:
+    stop = Stop()
+    _current.set(stop)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, _told_to_stop, stop, number)
+    try:
+        await main(stop)
+    except SettingsError as error:  # a person reads these: what, where, what to do, and no traceback
+        for problem in error.problems:
+            log.error("setting_refused", setting=problem.path, detail=problem.message, hint=problem.hint)  # noqa: TRY400
+        return BAD_SETTINGS
+    except StationError as error:
+        log.error("stopped_by_error", detail=str(error))  # noqa: TRY400
+        return CRASH
+    except Exception:
+        log.exception("crashed")
+        return CRASH
+    if stop.failure is not None:
+        log.error("stopped_by_error", detail=stop.failure)
+        return CRASH
+    return 0
+
+
+def _told_to_stop(stop: Stop, number: signal.Signals) -> None:
+    if stop.is_set():
+        os._exit(128 + number)
+    log.info("stopping", signal=number.name)
+    stop.set()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    return None if uvloop is None else uvloop.new_event_loop
+
+
+def _die_with_parent() -> None:
+    """Linux kills us when `stn up` dies, however it dies: no process is left over."""
+    parent = os.environ.get("STATION_PARENT_PID")
+    if not parent or sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(parent):
+        # It died before we asked.
+        os.kill(os.getpid(), signal.SIGTERM)

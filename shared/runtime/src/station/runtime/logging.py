@@ -1,0 +1,72 @@
+"""One JSON line per record, of our own code and of libraries alike, with the run's and the trace's ids where known."""
+
+import logging
+import sys
+from typing import Any
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+__all__ = ["bound", "get_logger", "setup"]
+
+LEVELS = ("debug", "info", "warning", "error")
+bound = structlog.contextvars.bound_contextvars
+"""``with bound(run_id=…, step_id=…):`` puts the fields on every line that is logged inside."""
+
+
+def setup(service: str, format: str | None = None, level: str = "info") -> None:  # noqa: A002 - the setting's name
+    """Log to standard error from here on. ``format``: ``json``, ``console``, or None for console on a terminal."""
+    console = format == "console" or (format is None and sys.stderr.isatty())
+    shared = _processors(service)
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(console=console))
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    # The client prints every failed attempt to reconnect; the bus says once that it is away.
+    logging.getLogger("nats").setLevel(logging.CRITICAL)
+
+
+def get_logger(name: str) -> FilteringBoundLogger:
+    """A logger: ``log.info("run_started", run_id=…)``. The first argument is what happened, in snake_case."""
+    return structlog.get_logger(name)
+
+
+def _processors(service: str) -> list[Any]:
+    def with_service(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event["service"] = service
+        return event
+
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        with_service,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+        structlog.stdlib.ExtraAdder(),
+    ]
+
+
+def _rendering(*, console: bool) -> list[Any]:
+    remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    if console:
+        return [remove, structlog.dev.ConsoleRenderer(timestamp_key="ts", colors=sys.stderr.isatty())]
+    return [
+        remove,
+        structlog.processors.format_exc_info,
+        structlog.processors.EventRenamer("message"),
+        structlog.processors.JSONRenderer(serializer=_dumps),
+    ]
+
+
+def _dumps(event: EventDict, **_options: Any) -> str:
+    return msgspec.json.encode(event, enc_hook=repr).decode()

@@ -1,0 +1,52 @@
+"""Answers to requests: one subscription, one future per request, and nobody waits for a connection that is gone."""
+
+import asyncio
+import itertools
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from station.runtime.errors import Unavailable
+
+
+class Replies:
+    """The inbox of one connection. Answers nobody waits for any more are dropped."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._prefix = ""
+        self._numbers = itertools.count()
+        self._waiting: dict[str, asyncio.Future[Msg]] = {}
+        self._loop = asyncio.get_running_loop()
+
+    async def open(self) -> None:
+        self._prefix = self._client.new_inbox() + "."
+        await self._client.subscribe(self._prefix + "*", cb=self._arrived)  # pyright: ignore[reportUnknownMemberType]
+
+    async def request(self, subject: str, body: bytes, headers: dict[str, str] | None, timeout: float) -> Msg:
+        """Send and wait. Raises Unavailable after ``timeout`` seconds, or when the connection breaks meanwhile."""
+        reply_to = f"{self._prefix}{next(self._numbers)}"
+        future: asyncio.Future[Msg] = self._loop.create_future()
+        self._waiting[reply_to] = future
+        timer = self._loop.call_later(timeout, self._fail, future, subject, f"no answer within {timeout:g} s")
+        try:
+            await self._client.publish(subject, body, reply_to, headers)
+            return await future
+        finally:
+            timer.cancel()
+            del self._waiting[reply_to]
+
+    def disconnected(self) -> None:
+        """The answers that are under way are lost with the connection: say so now, not at the timeout."""
+        for future in self._waiting.values():
+            self._fail(future, "the request", "the connection to the broker broke before the answer came")
+
+    @staticmethod
+    def _fail(future: asyncio.Future[Msg], subject: str, why: str) -> None:
+        if not future.done():
+            future.set_exception(Unavailable(f"{subject}: {why}."))
+
+    async def _arrived(self, message: Msg) -> None:
+        future = self._waiting.get(message.subject)
+        if future is not None and not future.done():
+            future.set_result(message)
