@@ -6,12 +6,13 @@ Weakest first: members of the context root, members of the object at `dataPath`,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeAlias
 
 from station.core.expression_compilation import Expression
 from station.core.expression_errors import MAX_MEMBERS_SHOWN
 from station.core.expression_grammar import SPECIAL_NAMES
+from station.core.expression_values import is_object
 
 IN_SIGHT: Final = ""
 """The key under which `bindings` lists the names in sight, and only when one that is used is missing."""
@@ -66,7 +67,7 @@ class _Scope:
             return self._data
         if self._has_data and name == "result":
             return _forgiving_result(self._data)
-        if name not in ("steps", "input") and isinstance(self._data, dict) and name in self._data:
+        if name not in ("steps", "input") and is_object(self._data) and name in self._data:
             return self._data[name]
         return self._root_lookup(name)
 
@@ -88,11 +89,11 @@ class _Scope:
 
 
 def _forgiving_result(value: Any) -> Any:
-    return value["result"] if isinstance(value, dict) and "result" in value else value
+    return value["result"] if is_object(value) and "result" in value else value
 
 
 def _identifiers(value: Any) -> list[str]:
-    return sorted(name for name in value if name.isidentifier()) if isinstance(value, Mapping) else []
+    return sorted(name for name in value if name.isidentifier()) if is_object(value) else []
 
 
 def _merged_reads(expressions: Iterable[Expression]) -> dict[str, _Reads]:
@@ -117,10 +118,10 @@ def _joined(one: _Reads, other: _Reads) -> _Reads:
 
 def _narrowed(value: Any, below: _Reads) -> Any:
     """Keep the members that are read; where one is missing, keep the names beside it for the message."""
-    while below is not None and isinstance(value, dict) and "result" in below and "result" not in value:
+    while below is not None and is_object(value) and "result" in below and "result" not in value:
         rest = {name: reads for name, reads in below.items() if name != "result"}
         below = _joined(rest, below["result"])
-    if below is None or not isinstance(value, dict):
+    if below is None or not is_object(value):
         return value
     kept = {name: _narrowed(value[name], reads) for name, reads in below.items() if name in value}
     if len(kept) < len(below):

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any, Final
 
 from station.core.expression_errors import NotCheap
-from station.core.expression_values import ValueProblem, as_float, check_key, is_number, kind
+from station.core.expression_values import (
+    ValueProblem,
+    as_float,
+    check_key,
+    is_number,
+    is_object,
+    is_sequence,
+    kind,
+)
 
 MAX_COMPARED: Final = 20_000
 """Values looked at by one condition before the evaluator pool has to do it (some milliseconds)."""
@@ -48,18 +56,18 @@ class Comparison:
             return _number_order(left, right) == 0
         if type(left) is not type(right):
             return False
-        if isinstance(left, (list, tuple)):
+        if is_sequence(left):
             return len(left) == len(right) and all(map(self._equal, left, right))
-        if isinstance(left, dict):
+        if is_object(left):
             return len(left) == len(right) and all(
                 name in right and self._equal(value, right[name]) for name, value in left.items()
             )
         return left == right
 
     def _contains(self, container: Any, value: Any) -> bool:
-        if isinstance(container, (list, tuple)):
+        if is_sequence(container):
             return any(self._equal(value, other) for other in container)
-        if isinstance(container, dict):
+        if is_object(container):
             check_key(value)
             return isinstance(value, str) and value in container
         if not isinstance(container, str):
@@ -75,7 +83,7 @@ class Comparison:
         if type(left) is type(right):
             if isinstance(left, (str, bool)):
                 return (left > right) - (left < right)
-            if isinstance(left, (list, tuple)):
+            if is_sequence(left):
                 return self._sequence_order(left, right)
         raise ValueProblem(f"{kind(left)} and {kind(right)} have no order")
 

@@ -27,7 +27,7 @@ class EvaluationError(Exception):
     """A condition that failed on the data at hand; the step fails with `expression`, never "not matched"."""
 
 
-class NotCheap(EvaluationError):  # noqa: N818 - a way on, and an error only for a caller without a pool
+class NotCheap(EvaluationError):
     """The in-process evaluator stands back, having met text or list arithmetic: ask the evaluator pool."""
 
 

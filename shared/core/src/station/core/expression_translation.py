@@ -1,7 +1,7 @@
 """A condition's parsed form, written as Starlark.
 
-Every free name gets the prefix `v_`, so data called `type`, `load` or `attr_` meets neither Starlark's words nor the
-child's prelude; every member read goes through the prelude (`attr_`, `item_`). A node that is not handled is refused.
+Every name of the data gets the prefix `v_`, so data called `type`, `load` or `attr_` meets neither Starlark's words
+nor the child's prelude; every member read goes through that prelude (`attr_`, `item_`). What is not handled is refused.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from station.core.expression_grammar import (
 Read: TypeAlias = tuple[str, ...]
 
 
-class Refused(Exception):  # noqa: N818 - becomes an ExpressionError once the place in the source is worked out
+class Refused(Exception):
     """A node that Starlark, or a condition, does not take."""
 
     def __init__(self, problem: str, node: ast.AST) -> None:
@@ -96,7 +96,7 @@ class Translation:
             return str(LITERALS[node.id])
         if not self._is_local(node.id):
             self.reads.add((node.id,))
-        return f"v_{node.id}"
+        return starlark_name(node.id)
 
     def _is_local(self, name: str) -> bool:
         return any(name in scope for scope in self._local)
@@ -112,7 +112,7 @@ class Translation:
         if isinstance(node, (ast.Attribute, ast.Subscript)):
             return self._step(node, self._chain(node.value))
         assert isinstance(node, ast.Name)
-        return f"v_{node.id}"
+        return starlark_name(node.id)
 
     def _step(self, node: ast.Attribute | ast.Subscript, value: str) -> str:
         if isinstance(node, ast.Attribute):
@@ -152,7 +152,7 @@ class Translation:
         return f"({self.text(node)})"
 
     def _keyword(self, keyword: ast.keyword) -> str:
-        if keyword.arg is None or keyword.arg == "load":
+        if keyword.arg is None or keyword.arg == "load" or not keyword.arg.isascii():
             raise Refused("this argument cannot be written in Starlark", keyword)
         value = keyword.value
         if keyword.arg == "key" and isinstance(value, ast.Name) and self._is_function(value.id):
@@ -187,7 +187,7 @@ class Translation:
             raise Refused("`async` is not part of Starlark", generator.target)
         targets = _targets(generator.target)
         names.update(targets)
-        written = ", ".join(f"v_{name}" for name in targets)
+        written = ", ".join(map(starlark_name, targets))
         return " ".join([f"for {written} in {source}", *(f"if {self.text(test)}" for test in generator.ifs)])
 
     def _lambda(self, node: ast.Lambda) -> str:
@@ -198,7 +198,17 @@ class Translation:
         self._local.append(set(names))
         body = self.text(node.body)
         self._local.pop()
-        return f"(lambda {', '.join(f'v_{name}' for name in names)}: {body})"
+        return f"(lambda {', '.join(map(starlark_name, names))}: {body})"
+
+
+def starlark_name(name: str) -> str:
+    """Write a name of ours as one that Starlark takes and that nothing of its own has; it knows ASCII names only."""
+    return f"v_{name}" if name.isascii() else f"w_{name.encode().hex()}"
+
+
+def own_name(starlark: str) -> str:
+    """Undo `starlark_name`."""
+    return starlark[2:] if starlark.startswith("v_") else bytes.fromhex(starlark[2:]).decode()
 
 
 def static_read(node: ast.AST) -> Read | None:

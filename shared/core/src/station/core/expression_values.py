@@ -7,7 +7,7 @@ raises ValueProblem where Starlark fails. The differential tests hold this again
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from station.core.expression_errors import missing_member, quoted
 
@@ -23,20 +23,30 @@ _KINDS: Final[dict[type, str]] = {
 }
 
 
-class ValueProblem(Exception):  # noqa: N818 - becomes an EvaluationError once the names in sight are known
+class ValueProblem(Exception):
     """An operation that these values do not allow."""
 
 
-class NotNumbers(Exception):  # noqa: N818 - a way on, not an error
+class NotNumbers(Exception):
     """Arithmetic on text or lists, which only the evaluator pool does."""
 
 
-def kind(value: Any) -> str:
+def kind(value: object) -> str:
     """Name the kind of a value in JSON's words."""
-    return _KINDS.get(type(value), type(value).__name__)
+    return next((word for of, word in _KINDS.items() if isinstance(value, of)), "a value of no known kind")
 
 
-def is_number(value: Any) -> bool:
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Tell whether a value has members."""
+    return isinstance(value, dict)
+
+
+def is_sequence(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    """Tell whether a value is a list, or a tuple that the expression itself wrote."""
+    return isinstance(value, (list, tuple))
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
     """Tell whether a value is an int or a float; a bool is not."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
@@ -52,7 +62,7 @@ def as_float(number: float) -> float:
 def arithmetic(symbol: str, left: Any, right: Any) -> int | float:
     """Compute `left symbol right` on numbers. Raises NotNumbers, ValueProblem."""
     if not (is_number(left) and is_number(right)):
-        if isinstance(left, (str, list, tuple)) or isinstance(right, (str, list, tuple)):
+        if any(isinstance(value, str) or is_sequence(value) for value in (left, right)):
             raise NotNumbers
         raise ValueProblem(f"{symbol} does not go with {kind(left)} and {kind(right)}")
     if symbol in ("/", "//", "%") and right == 0:
@@ -104,7 +114,7 @@ def _remainder(left: float, right: float) -> float:
 
 def member(value: Any, name: str) -> Any:
     """Read `value.name`; where there is no member `result`, `.result` is the value itself."""
-    if isinstance(value, dict):
+    if is_object(value):
         if name in value:
             return value[name]
         if name != "result":
@@ -116,12 +126,12 @@ def member(value: Any, name: str) -> Any:
 
 def item(value: Any, key: Any) -> Any:
     """Read `value[key]`."""
-    if isinstance(value, dict):
+    if is_object(value):
         check_key(key)
         if isinstance(key, str) and key in value:
             return value[key]
         raise ValueProblem(missing_member(key, value) if isinstance(key, str) else f"no member {quoted(key)}")
-    if not isinstance(value, (list, tuple, str)):
+    if not (isinstance(value, str) or is_sequence(value)):
         raise ValueProblem(f"{kind(value)} has no members to read with [ ]")
     if not isinstance(key, int) or isinstance(key, bool):
         raise ValueProblem(f"{kind(value)} is indexed by a whole number, not by {kind(key)}")
@@ -132,9 +142,9 @@ def item(value: Any, key: Any) -> Any:
 
 def check_key(key: Any) -> None:
     """Refuse what cannot be an object's key."""
-    if isinstance(key, (list, dict)):
+    if is_object(key) or (is_sequence(key) and isinstance(key, list)):
         raise ValueProblem(f"{kind(key)} cannot be a key")
-    if isinstance(key, tuple):
+    if is_sequence(key):
         for part in key:
             check_key(part)
 
@@ -160,7 +170,7 @@ def get(value: Any, key: Any, default: Any = None) -> Any:
 
 
 def _object(function: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
+    if not is_object(value):
         raise ValueProblem(f"{function} reads an object, and the value is {kind(value)}")
     return value
 
@@ -173,7 +183,7 @@ def _text_key(function: str, name: Any) -> str:
 
 def length(value: Any) -> int:
     """Answer `len(value)`; of text, the number of characters."""
-    if not isinstance(value, (str, list, tuple, dict)):
+    if not (isinstance(value, str) or is_sequence(value) or is_object(value)):
         raise ValueProblem(f"len does not go with {kind(value)}")
     return len(value)
 
