@@ -24,7 +24,7 @@ def encode(message: object, content_type: str = MSGPACK) -> bytes:
     return _ENCODE[content_type](message)
 
 
-def decode(body: bytes, type: type[T], content_type: str = MSGPACK) -> T:  # noqa: A002 - says it best
+def decode(body: bytes, type: type[T], content_type: str = MSGPACK) -> T:
     """One message of the given type.
 
     Raises:

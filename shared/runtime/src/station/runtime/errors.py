@@ -19,7 +19,7 @@ class SettingsError(StationError):
         super().__init__("settings refused\n  " + "\n  ".join(lines))
 
 
-class Undecodable(StationError):  # noqa: N818 - reads as what happened
+class Undecodable(StationError):
     """The bytes are not the message that was expected; ``problem`` says where and why."""
 
     def __init__(self, problem: Problem) -> None:
@@ -27,7 +27,7 @@ class Undecodable(StationError):  # noqa: N818 - reads as what happened
         super().__init__(f"{problem.message} (at {problem.path or 'the whole body'})")
 
 
-class Refused(StationError):  # noqa: N818
+class Refused(StationError):
     """The other side understood the request and says no; ``failure`` is its answer."""
 
     def __init__(self, failure: Failure) -> None:
@@ -35,7 +35,7 @@ class Refused(StationError):  # noqa: N818
         super().__init__(f"{failure.code}: {failure.detail}")
 
 
-class Unavailable(StationError):  # noqa: N818
+class Unavailable(StationError):
     """No answer came: nobody listens, the time ran out, or the broker cannot be reached.
 
     Whether the request was carried out is unknown; asking again is safe where it has an identity.

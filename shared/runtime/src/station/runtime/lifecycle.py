@@ -68,10 +68,10 @@ async def _supervised(main: Callable[[Stop], Awaitable[None]]) -> int:
         await main(stop)
     except SettingsError as error:  # a person reads these: what, where, what to do, and no traceback
         for problem in error.problems:
-            log.error("setting_refused", setting=problem.path, detail=problem.message, hint=problem.hint)  # noqa: TRY400
+            log.error("setting_refused", setting=problem.path, detail=problem.message, hint=problem.hint)
         return BAD_SETTINGS
     except StationError as error:
-        log.error("stopped_by_error", detail=str(error))  # noqa: TRY400
+        log.error("stopped_by_error", detail=str(error))
         return CRASH
     except Exception:
         log.exception("crashed")

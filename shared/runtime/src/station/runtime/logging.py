@@ -15,7 +15,7 @@ bound = structlog.contextvars.bound_contextvars
 """``with bound(run_id=…, step_id=…):`` puts the fields on every line that is logged inside."""
 
 
-def setup(service: str, format: str | None = None, level: str = "info") -> None:  # noqa: A002 - the setting's name
+def setup(service: str, format: str | None = None, level: str = "info") -> None:
     """Log to standard error from here on. ``format``: ``json``, ``console``, or None for console on a terminal."""
     console = format == "console" or (format is None and sys.stderr.isatty())
     shared = _processors(service)

@@ -126,7 +126,7 @@ class Fetcher:
             log.info("fetch_works_again", consumer=self._durable)
         return messages
 
-    async def batches(self, *, max: int = 64, timeout: float = 5.0) -> AsyncIterator[list[Msg]]:  # noqa: A002
+    async def batches(self, *, max: int = 64, timeout: float = 5.0) -> AsyncIterator[list[Msg]]:
         """Every batch that comes, for ever; empty ones are left out."""
         while True:
             messages = await self.fetch(max, timeout)
