@@ -96,6 +96,8 @@ class StateExited(Record):
     """Where the value was written; None writes nothing."""
     value: Any | UnsetType = UNSET
     """The value of an ``inject``; every other state's value is its step's output."""
+    error: StepError | None = None
+    """The final error of a state that failed; with ``next`` it goes to ``ctx.error`` of the scope."""
     matched: int | None = None
     """Index of the condition that decided a ``switch``; None is its default."""
 

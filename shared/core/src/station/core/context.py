@@ -20,6 +20,21 @@ _KNOWN_SEARCHED = 1000
 _INDEX_DIGITS = 9
 
 
+class Owned(dict[str, Any]):
+    """An object that belongs to the context: writes may change it in place.
+
+    Every other object in a context is shared with what it came from (an output, an input, the definition, a branch
+    that has ended) and is copied, one level at a time, before something is written into it.
+    """
+
+    __slots__ = ("owner",)
+    owner: object
+
+    def __init__(self, content: Any = (), *, owner: object | None = None) -> None:
+        super().__init__(content)
+        self.owner = owner or object()
+
+
 class MissingPathError(LookupError):
     """No value at a path: `at` is the part that was found, `known` the names there, nearest first."""
 
@@ -59,24 +74,34 @@ def lookup(layers: Sequence[Mapping[str, Any]], path: Path) -> Any:
     return found[0] if len(found) == 1 else _merged(found)
 
 
-def write(root: Object, path: Path, value: Any) -> None:
+def write(root: Owned, path: Path, value: Any) -> None:
     """Put a value at a path of `root`, in place, making the parents that are missing.
 
-    The empty path merges an object into the root, member by member at any depth. The value becomes part
-    of the root: later writes may change it. Raises NotAnObjectError.
+    The empty path merges an object into the root, member by member at any depth. The value itself is shared,
+    never changed by later writes. Raises NotAnObjectError, with nothing written.
     """
+    check_writable(root, path, value)
     if not path:
-        if not is_object(value):
-            raise NotAnObjectError(path, path)
         _merge_into(root, value)
         return
     parent = root
+    for name in path[:-1]:
+        parent = _owned_child(parent, name)
+    parent[path[-1]] = value
+
+
+def check_writable(root: Object, path: Path, value: Any) -> None:
+    """Raise NotAnObjectError if a write of the value would meet a parent that is not an object."""
+    if not path and not is_object(value):
+        raise NotAnObjectError(path, path)
+    parent = root
     for depth, name in enumerate(path[:-1], start=1):
-        child = parent.setdefault(name, {})
+        if name not in parent:
+            return
+        child = parent[name]
         if not is_object(child):
             raise NotAnObjectError(path, path[:depth])
         parent = child
-    parent[path[-1]] = value
 
 
 def _step(found: list[Any], name: str) -> list[Any]:
@@ -115,11 +140,17 @@ def _over(inner: Mapping[str, Any], outer: Mapping[str, Any]) -> Object:
     return merged
 
 
-def _merge_into(target: Object, addition: Object) -> None:
+def _owned_child(parent: Owned, name: str) -> Owned:
+    child = parent.get(name)
+    if not isinstance(child, Owned) or child.owner is not parent.owner:
+        child = parent[name] = Owned(child or (), owner=parent.owner)
+    return child
+
+
+def _merge_into(target: Owned, addition: Object) -> None:
     for name, value in addition.items():
-        present = target.get(name)
-        if is_object(present) and is_object(value):
-            _merge_into(present, value)
+        if is_object(value) and is_object(target.get(name)):
+            _merge_into(_owned_child(target, name), value)
         else:
             target[name] = value
 

@@ -1,0 +1,22 @@
+"""Instants as text. Inside, an instant is an integer: milliseconds since 1970 UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def to_text(instant: int) -> str:
+    """Write an instant as RFC 3339 in UTC with milliseconds."""
+    moment = _EPOCH + timedelta(milliseconds=instant)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S") + f".{instant % 1000:03d}Z"
+
+
+def from_text(text: str) -> int:
+    """Read an RFC 3339 instant; it must name its offset. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        message = f"{text!r} has no offset: write Z or +hh:mm"
+        raise ValueError(message)
+    return (moment - _EPOCH) // timedelta(milliseconds=1)

@@ -1,0 +1,114 @@
+"""What can happen to a run from outside: commands, reports of runners, timers. ``decide`` answers each of them.
+
+Actors are ``user:…``, ``runner:…``, ``system:scheduler`` or ``bus``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from station.contracts.errors import StepError
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of the messages."""
+
+
+class Start(Message):
+    """Begin the run: it has just been created."""
+
+
+class Pause(Message):
+    actor: str
+    reason: str | None = None
+
+
+class Resume(Message):
+    actor: str
+    reason: str | None = None
+
+
+class Cancel(Message):
+    actor: str
+    reason: str | None = None
+
+
+class SendSignal(Message):
+    actor: str
+    signal_id: str
+    name: str
+    payload: Any = None
+
+
+class DecideApproval(Message):
+    approval_id: str
+    by: str
+    approve: bool
+    comment: str | None = None
+    summary_digest: str | None = None
+
+
+class ClaimStep(Message):
+    """A runner asks for an attempt. ``agent_run_id`` is what it becomes known under if it may run."""
+
+    step_id: str
+    attempt: int
+    runner: str
+    agent_run_id: str
+
+
+class ReportStep(Message):
+    """A runner tells the outcome of an attempt; ``error`` is None on success."""
+
+    step_id: str
+    attempt: int
+    token: int
+    runner: str
+    output: Any = None
+    error: StepError | None = None
+
+
+class HandOutAgain(Message):
+    """The attempt lost its runner (lease expired, runner restarted, given back)."""
+
+    step_id: str
+    attempt: int
+    token: int
+    reason: str
+
+
+class WakeStep(Message):
+    """The moment ``wake_at`` of an attempt has come."""
+
+    step_id: str
+    attempt: int
+
+
+class ReachDeadline(Message):
+    """The run's own deadline has come."""
+
+
+class Evaluated(Message):
+    """The answer to an ``Evaluation``: the index of the first true condition, -1 for none, or what went wrong."""
+
+    step_id: str
+    matched: int = -1
+    problem: str | None = None
+
+
+AnyMessage: TypeAlias = (
+    Start
+    | Pause
+    | Resume
+    | Cancel
+    | SendSignal
+    | DecideApproval
+    | ClaimStep
+    | ReportStep
+    | HandOutAgain
+    | WakeStep
+    | ReachDeadline
+    | Evaluated
+)

@@ -1,0 +1,60 @@
+"""``operation``: one action. Its input is rendered once, when the state is entered, and stays for every attempt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from station.contracts import actions
+from station.contracts.errors import ErrorType, StepError
+from station.core.context import MissingPathError
+from station.core.definition import Operation
+from station.core.outcomes import fail
+from station.core.run import Step
+from station.core.states import approval, signal, timer
+from station.core.states.arrival import Arrival
+from station.core.tasks import step_task
+from station.core.templates import TemplateError, render
+from station.core.turn import Turn
+
+_INPUTS: dict[str, type[actions.ActionInput]] = {
+    actions.AGENT_RUN: actions.AgentRunInput,
+    actions.HUMAN_APPROVAL: actions.HumanApprovalInput,
+    actions.SIGNAL_WAIT: actions.SignalWaitInput,
+    actions.TIMER_WAIT: actions.TimerWaitInput,
+}
+
+
+def enter(turn: Turn, arrival: Arrival, state: Operation) -> None:
+    """Render the input and begin the action."""
+    try:
+        rendered = render(state.input, arrival.read)
+        wanted = msgspec.convert(rendered, _INPUTS[state.action])
+    except (MissingPathError, TemplateError) as problem:
+        step = arrival.entered(turn, "operation", action=state.action)
+        _fail(turn, step, f"input of state {state.name!r}: {problem}")
+    except msgspec.ValidationError as problem:
+        step = arrival.entered(turn, "operation", action=state.action, value=rendered)
+        _fail(turn, step, f"input of state {state.name!r} for {state.action}: {problem}")
+    else:
+        step = arrival.entered(turn, "operation", action=state.action, value=rendered)
+        _begin(turn, arrival, step, wanted, state)
+
+
+def _begin(turn: Turn, arrival: Arrival, step: Step, wanted: Any, state: Operation) -> None:
+    match wanted:
+        case actions.AgentRunInput():
+            turn.decision.tasks.append(step_task(turn, step))
+        case actions.HumanApprovalInput():
+            approval.ask(turn, arrival, step, wanted, state)
+        case actions.SignalWaitInput():
+            signal.listen(turn, step, wanted, state)
+        case actions.TimerWaitInput():
+            timer.wait(turn, step, wanted)
+        case _:
+            _fail(turn, step, f"nothing executes the action {state.action!r}")
+
+
+def _fail(turn: Turn, step: Step, message: str) -> None:
+    fail(turn, step, StepError(type=ErrorType.VALIDATION, message=message, retryable=False))

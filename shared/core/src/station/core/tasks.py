@@ -1,0 +1,48 @@
+"""The work of one attempt as a runner gets it. Exactly what the author wrote goes in; nothing of the context is added."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from station.contracts.actions import AgentRunInput
+from station.contracts.work import StepTask
+from station.core.definition import Operation
+from station.core.identity import idempotency_key
+from station.core.run import Step
+from station.core.turn import Turn
+
+
+def step_task(turn: Turn, step: Step) -> StepTask:
+    """Give the task of an ``agent.run`` attempt."""
+    state = turn.state_of(step)
+    wanted = msgspec.convert(step.input, AgentRunInput)
+    name, _, environment = wanted.agent.partition("@")
+    run = turn.run
+    return StepTask(
+        run_id=run.run_id,
+        step_id=step.step_id,
+        attempt=step.attempt,
+        workflow_id=run.workflow_id,
+        state_name=step.state_name,
+        environment=environment or run.environment,
+        agent=name,
+        task=_text(wanted.task),
+        variables=wanted.variables,
+        timeout_seconds=smaller(wanted.timeout_seconds, state.timeout_seconds if isinstance(state, Operation) else None),
+        idempotency_key=idempotency_key(run.run_id, step.step_id, step.attempt),
+    )
+
+
+def smaller(one: float | None, other: float | None) -> float | None:
+    """Give the smaller of two limits, None being no limit."""
+    if one is None or other is None:
+        return one if other is None else other
+    return min(one, other)
+
+
+def _text(task: Any) -> str | None:
+    if task is None or isinstance(task, str):
+        return task
+    return msgspec.json.encode(task).decode()

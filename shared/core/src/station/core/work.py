@@ -1,0 +1,119 @@
+"""Attempts and their runners: claims, fencing tokens, reports, and attempts that lost their runner."""
+
+from __future__ import annotations
+
+from station.contracts.actions import AGENT_RUN, AgentRunInput
+from station.contracts.errors import ErrorType, StepError
+from station.contracts.events import LateResultIgnored, StepRedispatched, StepStarted
+from station.contracts.statuses import StepStatus
+from station.core.messages import ClaimStep, HandOutAgain, ReportStep
+from station.core.outcomes import fail, succeed
+from station.core.run import Step
+from station.core.tasks import step_task
+from station.core.turn import Turn
+
+_GRACE_MS = 10_000
+"""How much longer than the runner the scheduler waits for a timeout: it is the backstop of a runner that hangs."""
+
+
+def claim(turn: Turn, message: ClaimStep) -> None:
+    """Give an attempt to a runner, with the fencing token that its report must carry."""
+    run = turn.run
+    step = run.open.get(message.step_id)
+    current = step is not None and step.attempt == message.attempt and step.action == AGENT_RUN
+    if step is None or not current or run.ended is not None or step.status not in _LIVE:
+        turn.decision.verdict = "skip"
+    elif step.status is StepStatus.RUNNING:
+        turn.decision.verdict = "busy"
+    elif run.paused or (step.wake_at is not None and step.wake_at > turn.now):
+        # Not now: it is handed out again when the run is resumed, or when its back-off is over.
+        turn.decision.verdict = "skip"
+    else:
+        seconds = step_task(turn, step).timeout_seconds
+        event = turn.emit(
+            StepStarted(
+                attempt=step.attempt,
+                runner=message.runner,
+                agent_run_id=message.agent_run_id,
+                wake_at=None if seconds is None else turn.now + round(seconds * 1000) + _GRACE_MS,
+            ),
+            step.step_id,
+            f"runner:{message.runner}",
+        )
+        turn.decision.verdict = "run"
+        turn.decision.token = event.seq
+
+
+def report(turn: Turn, message: ReportStep) -> None:
+    """Take the outcome of an attempt from the one that holds its token; anybody else's is noted and changes nothing."""
+    run = turn.run
+    step = run.open.get(message.step_id)
+    if step is not None and run.ended is None and _holds(step, message) and step.status is StepStatus.RUNNING:
+        turn.decision.verdict = "accepted"
+        actor = f"runner:{message.runner}"
+        if message.error is None:
+            succeed(turn, step, message.output, actor=actor)
+        else:
+            fail(turn, step, message.error, timed_out=message.error.type is ErrorType.TIMEOUT, actor=actor)
+        return
+    if _reported_before(turn, step, message):
+        turn.decision.verdict = "accepted"
+        return
+    turn.decision.verdict = "fenced"
+    outcome = "succeeded" if message.error is None else f"{message.error.type}: {message.error.message}"[:500]
+    turn.emit(
+        LateResultIgnored(attempt=message.attempt, token=message.token, outcome=outcome, reason=_why_late(turn, step)),
+        message.step_id,
+        f"runner:{message.runner}",
+    )
+
+
+def hand_out_again(turn: Turn, message: HandOutAgain) -> None:
+    """Void the token of an attempt whose runner is gone and hand the same attempt out anew, in one transaction."""
+    run = turn.run
+    step = run.open.get(message.step_id)
+    held = step is not None and step.attempt == message.attempt and step.token == message.token
+    if step is None or not held or step.status is not StepStatus.RUNNING or run.ended is not None:
+        return
+    turn.emit(StepRedispatched(attempt=step.attempt, reason=message.reason), step.step_id)
+    if not run.paused:
+        turn.decision.tasks.append(step_task(turn, step))
+
+
+def time_out(turn: Turn, step: Step) -> None:
+    """The runner neither reported nor gave up in time."""
+    turn.stop(step)
+    limit = step_task(turn, step).timeout_seconds
+    message = f"the agent {_agent(step)!r} did not finish within {limit} s"
+    fail(turn, step, StepError(type=ErrorType.TIMEOUT, message=message), timed_out=True)
+
+
+def _holds(step: Step, message: ReportStep) -> bool:
+    return step.attempt == message.attempt and step.token == message.token
+
+
+def _reported_before(turn: Turn, step: Step | None, message: ReportStep) -> bool:
+    """Tell whether this is a report that was accepted already and whose answer was lost."""
+    if step is not None and step.attempt == message.attempt:
+        return step.token == message.token and step.status in _OUTCOMES
+    closed = turn.run.closed.get(message.step_id)
+    if closed is None:
+        return False
+    return closed.attempt == message.attempt and closed.token == message.token and closed.status in _OUTCOMES
+
+
+def _why_late(turn: Turn, step: Step | None) -> str:
+    if turn.run.ended is not None:
+        return f"the run is {turn.run.status}"
+    if step is None:
+        return "the step is over"
+    return f"attempt {step.attempt} is {step.status} and not held with this token"
+
+
+def _agent(step: Step) -> str:
+    agent = step.input.get("agent") if isinstance(step.input, dict) else None
+    return agent if isinstance(agent, str) else AgentRunInput.__name__
+
+
+_LIVE = frozenset({StepStatus.PENDING, StepStatus.RUNNING})
+_OUTCOMES = frozenset({StepStatus.SUCCEEDED, StepStatus.FAILED, StepStatus.TIMED_OUT})
