@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeAlias
 
 from station.core.expression_compilation import Expression
-from station.core.expression_errors import MAX_MEMBERS_SHOWN
 from station.core.expression_grammar import SPECIAL_NAMES
 from station.core.expression_values import is_object
 
@@ -34,12 +33,11 @@ def bindings(
     object, and for `input` the run's input. It is asked for nothing that is not used. `data_value` is the value at
     `dataPath`, if `has_data`.
 
-    For conditions that are all cheap the values are the context's own; else only the members read are in them, so
-    that little has to be sent to the evaluator.
+    Of a value only the members that are read are in the answer, so that little has to be sent to the evaluator; what
+    is read whole is the context's own object, so do not change it. Objects have to be dicts.
     """
     scope = _Scope(root_lookup, data_value, has_data=has_data)
     reads = _merged_reads(expressions)
-    whole = all(expression.cheap for expression in expressions)
     found: dict[str, Any] = {}
     for name, below in reads.items():
         try:
@@ -47,7 +45,7 @@ def bindings(
         except LookupError:
             found[IN_SIGHT] = ()
         else:
-            found[name] = value if whole else _narrowed(value, below)
+            found[name] = _narrowed(value, below)
     if IN_SIGHT in found:
         found[IN_SIGHT] = scope.names()
     return found
@@ -125,6 +123,5 @@ def _narrowed(value: Any, below: _Reads) -> Any:
         return value
     kept = {name: _narrowed(value[name], reads) for name, reads in below.items() if name in value}
     if len(kept) < len(below):
-        shown = sorted(name for name in value if name not in kept)[: MAX_MEMBERS_SHOWN + 1]
-        kept.update(dict.fromkeys(shown))
+        kept.update(dict.fromkeys(sorted(name for name in value if name not in kept)[:_MAX_NAMES_LISTED]))
     return kept

@@ -18,7 +18,8 @@ from station.core.expression_grammar import (
     MAX_SOURCE_CHARACTERS,
     SPECIAL_NAMES,
 )
-from station.core.expression_translation import Read, Refused, Translation
+from station.core.expression_names import Read
+from station.core.expression_translation import Refused, Translation
 
 # How many arguments a function may have in an expression that runs in the process.
 _CHEAP_FUNCTIONS: Final = {"len": (1, 1), "hasattr": (2, 2), "getattr": (2, 3)}
@@ -89,15 +90,18 @@ def possible_names_problem(expression: Expression, known_roots: Iterable[str] | 
 def _parsed(text: str, start: int) -> ast.expr:
     if not text:
         raise ExpressionError("the condition is empty", 0)
+    if "\0" in text:
+        raise ExpressionError("the condition holds a NUL character", start + text.index("\0"))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an escape that Python is about to refuse is not our reader's business
             return ast.parse(text, mode="eval").body
     except SyntaxError as error:
         raise ExpressionError(_syntax_problem(text, error), start + _syntax_offset(text, error)) from None
-    except (ValueError, MemoryError, RecursionError) as error:
-        problem = "the condition holds a NUL character" if isinstance(error, ValueError) else _TOO_DEEP
-        raise ExpressionError(problem, start) from None
+    except (MemoryError, RecursionError):
+        raise ExpressionError(_TOO_DEEP, start) from None
+    except ValueError as error:  # a number of more digits than Python reads, half a character
+        raise ExpressionError(str(error), start) from None
 
 
 def _syntax_problem(text: str, error: SyntaxError) -> str:
@@ -110,8 +114,10 @@ def _syntax_problem(text: str, error: SyntaxError) -> str:
 
 
 def _syntax_offset(text: str, error: SyntaxError) -> int:
+    if not error.offset:  # more was expected after the end
+        return len(text)
     lines = text.split("\n")[: max((error.lineno or 1) - 1, 0)]
-    return min(sum(len(line) + 1 for line in lines) + max((error.offset or 1) - 1, 0), len(text))
+    return min(sum(len(line) + 1 for line in lines) + error.offset - 1, len(text))
 
 
 def _offset(text: str, node: ast.AST) -> int:

@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from station.core.expression_errors import evaluation_error, unknown_name
-from station.core.expression_translation import own_name
+from station.core.expression_names import own_name
 from station.core.expressions import IN_SIGHT
 from station.scheduler.evaluator.process import Died, HelperProcess, NotStarted, start_process
 
@@ -51,6 +51,7 @@ class EvaluatorPool:
         self._turns = asyncio.Semaphore(size)
         self._idle: asyncio.Queue[HelperProcess] = asyncio.Queue()
         self._running: set[HelperProcess] = set()
+        self._busy: set[HelperProcess] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = asyncio.Event()
         self.evaluations = 0
@@ -75,6 +76,11 @@ class EvaluatorPool:
         """The processes there are now."""
         return sorted(process.pid for process in self._running)
 
+    @property
+    def busy_pids(self) -> list[int]:
+        """Those that are evaluating."""
+        return sorted(process.pid for process in self._busy)
+
     async def evaluate(self, expressions: Sequence[str], bindings: Mapping[str, Any]) -> Outcome:
         """Evaluate conditions in order, up to the first true one or the first failure.
 
@@ -92,15 +98,14 @@ class EvaluatorPool:
         return outcome
 
     async def _ask(self, body: bytes) -> dict[str, Any]:
-        try:
-            return await self._ask_one(body)
-        except Died as died:
-            if died.how != signal.SIGKILL.name:
-                return {"problem": f"the condition crashed its evaluator ({died.how})"}
-        try:  # killed from outside (a person, the out-of-memory killer): no fault of the condition, at first
-            return await self._ask_one(body)
-        except Died as died:
-            return {"problem": f"the condition's evaluator was ended twice ({died.how})"}
+        for _ in range(self._size + 2):  # every process there is may have been killed while idle
+            try:
+                return await self._ask_one(body)
+            except Died as died:
+                if died.how != signal.SIGKILL.name:
+                    return {"problem": f"the condition crashed its evaluator ({died.how})"}
+        # Killed from outside (a person, the out-of-memory killer) is no fault of the condition, unless always so.
+        return {"problem": "the condition's evaluator was killed each time it was tried"}
 
     async def _take(self) -> HelperProcess:
         while True:
@@ -112,6 +117,7 @@ class EvaluatorPool:
 
     async def _ask_one(self, body: bytes) -> dict[str, Any]:
         process = await self._take()
+        self._busy.add(process)
         healthy = False
         try:
             answer = await self._within_limit(process, body)
@@ -122,6 +128,7 @@ class EvaluatorPool:
         else:
             return answer
         finally:
+            self._busy.discard(process)
             if healthy:
                 self._idle.put_nowait(process)
             else:
