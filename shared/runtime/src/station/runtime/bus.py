@@ -138,8 +138,11 @@ class Bus:
             while not (await asyncio.wait({connecting}, timeout=_SECONDS_BETWEEN_NOTES))[0]:
                 log.warning("bus_waiting", url=masked_url(url), error=str(self.nc.last_error or ""))
             await connecting
-        finally:
+        except BaseException:
             connecting.cancel()
+            await asyncio.wait({connecting})
+            await self.nc.close()
+            raise
         await self._replies.open()
         CONNECTED.set(1)
 

@@ -29,6 +29,12 @@ def _variable(name: str, default: str | None, services: tuple[str, ...], meaning
 
 VARIABLES: tuple[Variable, ...] = (
     _variable(
+        "ALLOWED_HOSTS",
+        None,
+        ("gateway",),
+        "Host names the API answers to, with commas. Not set: on a loopback address only loopback names, else any.",
+    ),
+    _variable(
         "DATA_DIR", ".station", ALL, "Where everything is kept: database, JetStream store, spool, credentials, logs."
     ),
     _variable(
@@ -58,6 +64,7 @@ VARIABLES: tuple[Variable, ...] = (
     _variable(
         "MAX_STATES", "10000", ("scheduler",), "States that one run may enter: ends workflows that go round for ever."
     ),
+    _variable("MAX_STREAMS", "500", ("gateway",), "Event streams that may be open at a time."),
     _variable("METRICS_HOST", "127.0.0.1", _PROBED, "Address of /healthz, /readyz and /metrics of this process."),
     _variable("METRICS_PORT", "0", _PROBED, "Port of /healthz, /readyz and /metrics of this process. 0: any free one."),
     _variable("NATS_EMBEDDED", "true", ALL, "`stn up` starts the bundled broker. false: connect to STATION_NATS_URL."),
@@ -73,6 +80,9 @@ VARIABLES: tuple[Variable, ...] = (
         "Where traces go, as `http://host:4318` (OTLP over HTTP). Not set: nothing is exported.",
     ),
     _variable("RECONCILE_SECONDS", "1", ("scheduler",), "Pause between two reconcile passes."),
+    _variable(
+        "REQUEST_SECONDS", "10", ("gateway",), "How long the API repeats a command while the scheduler does not answer."
+    ),
     _variable("RUNNER_CONCURRENCY", "64", ("agent-runner",), "Steps that one runner executes at a time."),
     _variable(
         "RUNNER_ID",

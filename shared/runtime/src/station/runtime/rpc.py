@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 from nats import errors as nats_errors
 from nats.aio.msg import Msg
-from nats.micro.request import Request
-from nats.micro.service import Service, ServiceConfig, ServiceStats
+from nats.aio.subscription import Subscription
+from nats.micro.service import EndpointInfo, EndpointStats, Service, ServiceConfig, ServiceInfo, ServiceStats
 
 from station.contracts.errors import Failure
 from station.contracts.headers import CONTENT_TYPE, CONTRACT_VERSION, ERROR_CODE, ERROR_TEXT, TRACEPARENT, VERSION
@@ -52,7 +52,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     handler: Handler
 
 
-def refuse(status: int, code: str, detail: str, errors: Iterable[Problem] = (), **context: Any) -> Refused:
+def refuse(status: int, code: str, detail: str, /, errors: Iterable[Problem] = (), **context: Any) -> Refused:
     """Build the exception with which a handler says no; ``context`` becomes that of the Failure."""
     return Refused(Failure(code=code, detail=detail, status=status, errors=tuple(errors), context=context))
 
@@ -71,7 +71,8 @@ class Served:
     async def stop(self) -> None:
         """Take no more requests, let those that run finish for 2 s, then cancel them."""
         with contextlib.suppress(nats_errors.Error, TimeoutError):
-            await asyncio.wait_for(self._service.stop(), _STOP_SECONDS)
+            async with asyncio.timeout(_STOP_SECONDS):
+                await asyncio.gather(self._service.stop(), *(one.stop() for one in self._served))
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=_STOP_SECONDS)
             for task in late:
@@ -96,11 +97,10 @@ async def serve(
     served = [_Served(bus, endpoint, tasks, slots) for endpoint in endpoints]
     config = ServiceConfig(name=name, version=version, description=description, queue_group=name)
     service = _Service(bus, config, served)
-    await service.start()
     for one in served:
-        subject = one.endpoint.subject
-        await service.add_endpoint(name=subject.replace(".", "-"), subject=subject, handler=one.accept)
-    await bus.nc.flush()
+        await one.start(queue=name)
+    # Ends with a round trip: whoever asks from here on is heard.
+    await service.start()
     return Served(bus, service, served, tasks)
 
 
@@ -109,17 +109,31 @@ class _Served:
 
     def __init__(self, bus: Bus, endpoint: Endpoint, tasks: set[asyncio.Task[None]], slots: asyncio.Semaphore) -> None:
         self.endpoint = endpoint
+        self.requests = 0
         self.errors = 0
         self.nanoseconds = 0
         self._bus = bus
         self._tasks = tasks
         self._slots = slots
+        self._subscription: Subscription | None = None
         self._succeeded = SERVED.labels(subject=endpoint.subject, status="200")
 
-    async def accept(self, request: Request) -> None:
+    async def start(self, queue: str) -> None:
+        self._subscription = await self._bus.nc.subscribe(  # pyright: ignore[reportUnknownMemberType]
+            self.endpoint.subject, queue, cb=self._accept
+        )
+
+    async def stop(self) -> None:
+        """Requests that the broker has already handed over are still answered."""
+        if self._subscription is not None:
+            subscription, self._subscription = self._subscription, None
+            await subscription.drain()
+
+    async def _accept(self, message: Msg) -> None:
         """The client calls this one message after the other, so it only starts the task."""
         await self._slots.acquire()
-        task = asyncio.create_task(self._answer(request._msg))  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        self.requests += 1
+        task = asyncio.create_task(self._answer(message))
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
@@ -182,16 +196,34 @@ def _too_large(size: int, headers: dict[str, str]) -> tuple[bytes, dict[str, str
 
 
 class _Service(Service):
-    """The discovery half of NATS micro, with figures taken where the requests really end: in their tasks."""
+    """Discovery as NATS micro defines it; the requests themselves are taken and counted by `_Served`."""
 
     def __init__(self, bus: Bus, config: ServiceConfig, served: Sequence[_Served]) -> None:
         super().__init__(bus.nc, config)
+        self._queue = config.name
         self._served = served
 
     def stats(self) -> ServiceStats:
         stats = super().stats()
-        for figures, one in zip(stats.endpoints, self._served, strict=False):
-            figures.num_errors = one.errors
-            figures.processing_time = one.nanoseconds
-            figures.average_processing_time = one.nanoseconds // max(figures.num_requests, 1)
+        stats.endpoints = [self._figures(one) for one in self._served]
         return stats
+
+    def info(self) -> ServiceInfo:
+        info = super().info()
+        info.endpoints = [EndpointInfo(_name(one), one.endpoint.subject, self._queue) for one in self._served]
+        return info
+
+    def _figures(self, one: _Served) -> EndpointStats:
+        return EndpointStats(
+            name=_name(one),
+            subject=one.endpoint.subject,
+            queue_group=self._queue,
+            num_requests=one.requests,
+            num_errors=one.errors,
+            processing_time=one.nanoseconds,
+            average_processing_time=one.nanoseconds // max(one.requests, 1),
+        )
+
+
+def _name(one: _Served) -> str:
+    return one.endpoint.subject.replace(".", "-")

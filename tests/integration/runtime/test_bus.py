@@ -1,0 +1,145 @@
+"""The connection: requests end soon and honestly, whatever happens to the broker."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from nats.aio.msg import Msg
+
+from station.contracts.health import GetHealth, Health
+from station.contracts.headers import CONTENT_TYPE, CONTRACT_VERSION, JSON, TRACEPARENT
+from station.runtime.bus import Bus, Refused, Unavailable
+from station.runtime.codec import encode
+from tests.support.nats import NatsServer, nats_server  # noqa: F401
+
+HEALTH = Health(service="x", ready=True)
+
+
+@pytest.fixture
+async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:  # noqa: F811
+    connection = await Bus.connect(nats_server.url, name="test", inbox_prefix="_INBOX_test")
+    yield connection
+    await connection.close()
+
+
+async def answer_with(bus: Bus, subject: str, body: bytes, headers: dict[str, str] | None = None) -> list[Msg]:
+    """Answer on the subject with plain NATS, as a foreign service would; returns what was asked."""
+    asked: list[Msg] = []
+
+    async def answer(message: Msg) -> None:
+        asked.append(message)
+        await bus.nc.publish(message.reply, body, headers=headers)
+
+    await bus.nc.subscribe(subject, cb=answer)
+    await bus.nc.flush()
+    return asked
+
+
+async def until(condition: asyncio.Event) -> None:
+    await asyncio.wait_for(condition.wait(), 10)
+
+
+async def test_a_request_carries_its_headers_and_gets_its_answer(bus: Bus) -> None:
+    asked = await answer_with(bus, "health", encode(HEALTH))
+    assert await bus.request("health", GetHealth(), Health, headers={TRACEPARENT: "t"}) == HEALTH
+    assert asked[0].data == encode(GetHealth())
+    assert asked[0].headers == {CONTENT_TYPE: "application/msgpack", CONTRACT_VERSION: "1", TRACEPARENT: "t"}
+    assert asked[0].reply.startswith("_INBOX_test.")
+
+
+async def test_an_answer_can_be_taken_as_it_is(bus: Bus) -> None:
+    await answer_with(bus, "health", b'{"ready":true}')
+    assert await bus.request("health", GetHealth(), bytes, content_type=JSON) == b'{"ready":true}'
+
+
+async def test_nobody_there_is_told_at_once(bus: Bus) -> None:
+    with pytest.raises(Unavailable, match="nobody answers"):
+        await bus.request("nowhere", GetHealth(), Health, timeout=60)
+
+
+async def test_silence_ends_at_the_timeout_and_leaves_nothing_behind(bus: Bus) -> None:
+    await bus.nc.subscribe("silent", cb=_ignore)
+    with pytest.raises(Unavailable, match=r"silent: no answer within 0\.05 s"):
+        await bus.request("silent", GetHealth(), Health, timeout=0.05)
+    assert not bus._replies._waiting
+
+
+async def test_the_error_of_a_foreign_service_is_a_refusal(bus: Bus) -> None:
+    await answer_with(bus, "foreign", b"", {"Nats-Service-Error-Code": "404", "Nats-Service-Error": "no such thing"})
+    with pytest.raises(Refused) as caught:
+        await bus.request("foreign", GetHealth(), Health)
+    assert (caught.value.failure.status, caught.value.failure.detail) == (404, "no such thing")
+
+
+async def test_a_message_that_is_too_large_is_refused_here(bus: Bus) -> None:
+    with pytest.raises(Refused) as caught:
+        await bus.request("health", {"x": "y" * bus.nc.max_payload}, Health)
+    assert caught.value.failure.status == 413
+
+
+async def test_a_request_under_way_fails_when_the_broker_dies(bus: Bus, nats_server: NatsServer) -> None:  # noqa: F811
+    arrived = asyncio.Event()
+
+    async def never_answers(_message: Msg) -> None:
+        arrived.set()
+
+    await bus.nc.subscribe("silent", cb=never_answers)
+    asking = asyncio.create_task(bus.request("silent", GetHealth(), Health, timeout=60))
+    await until(arrived)
+    nats_server.kill()
+    with pytest.raises(Unavailable, match="connection to the broker broke"):
+        await asking
+
+
+@pytest.mark.parametrize("end", ["kill", "stop"])
+async def test_it_comes_back_with_the_broker(bus: Bus, nats_server: NatsServer, end: str) -> None:  # noqa: F811
+    await answer_with(bus, "health", encode(HEALTH))
+    back = asyncio.Event()
+    bus.on_reconnect(back.set)
+    getattr(nats_server, end)()
+    nats_server.start()
+    await until(back)
+    assert bus.connected
+    assert await bus.request("health", GetHealth(), Health) == HEALTH
+
+
+async def test_the_first_connection_waits_for_the_broker(tmp_path: Path) -> None:
+    server = NatsServer(tmp_path)
+    connecting = asyncio.create_task(Bus.connect(server.url, name="early"))
+    await asyncio.sleep(0)
+    server.start()
+    bus = await asyncio.wait_for(connecting, 10)
+    assert bus.connected
+    await bus.close()
+    server.kill()
+
+
+async def test_giving_up_to_connect_leaves_nothing_behind() -> None:
+    before = asyncio.all_tasks()
+    connecting = asyncio.create_task(Bus.connect("nats://127.0.0.1:1", name="never"))
+    await asyncio.sleep(0)
+    connecting.cancel()
+    await asyncio.wait({connecting})
+    await asyncio.sleep(0)
+    assert connecting.cancelled()
+    assert asyncio.all_tasks() == before
+
+
+async def test_publishing_bytes_sends_them_as_they_are_and_structs_encoded(bus: Bus) -> None:
+    subscription = await bus.nc.subscribe("told")
+    await bus.publish("told", b"raw")
+    await bus.publish("told", HEALTH)
+    raw, struct = [await subscription.next_msg(5) for _ in range(2)]
+    assert (raw.data, raw.headers) == (b"raw", None)
+    assert struct.data == encode(HEALTH)
+
+
+async def test_closing_twice_is_harmless_and_asking_after_it_is_told(bus: Bus) -> None:
+    await bus.close()
+    await bus.close()
+    with pytest.raises(Unavailable):
+        await bus.request("health", GetHealth(), Health)
+
+
+async def _ignore(_message: Msg) -> None: ...

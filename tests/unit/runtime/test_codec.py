@@ -1,0 +1,80 @@
+"""Messages go to bytes and back, and what cannot be read says where and why."""
+
+import msgspec
+import pytest
+
+from station.contracts.runs import StartRun
+from station.contracts.work import ReportResults, StepResult
+from station.runtime.codec import JSON, MSGPACK, Undecodable, content_type_of, decode, encode
+
+REPORT = ReportResults(
+    runner="r", boot=2, results=(StepResult(run_id="run_1", step_id="s", attempt=1, token=7, output={"ä": [1, None]}),)
+)
+
+
+@pytest.mark.parametrize("content_type", [MSGPACK, JSON])
+def test_a_message_survives(content_type: str) -> None:
+    assert decode(encode(REPORT, content_type), ReportResults, content_type) == REPORT
+
+
+def test_msgpack_is_what_is_not_said() -> None:
+    assert decode(encode(REPORT), ReportResults) == REPORT
+    assert encode(REPORT) == encode(REPORT, MSGPACK)
+
+
+def test_a_field_of_a_newer_version_is_passed_over() -> None:
+    assert decode(b'{"workflowId": "w", "colour": 1}', StartRun, JSON) == StartRun(workflow_id="w")
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "words"),
+    [
+        (b'{"runner": "r", "boot": 1, "results": [{"runId": 5}]}', "/results/0/runId", "Expected `str`"),
+        (b'{"runner": "r", "boot": 1}', "", "missing required field `results`"),
+        (b'{"runner": ', "", "truncated"),
+        (b"\xff", "", "not application/json"),
+        (b"", "", "truncated"),
+        (b'{"x":' + b"[" * 100_000, "", "nested too deep"),
+    ],
+)
+def test_what_cannot_be_read_says_where_and_why(body: bytes, pointer: str, words: str) -> None:
+    with pytest.raises(Undecodable) as caught:
+        decode(body, ReportResults, JSON)
+    assert caught.value.problem.path == pointer
+    assert words in caught.value.problem.message
+    assert caught.value.problem.hint
+
+
+def test_damaged_msgpack_is_refused() -> None:
+    with pytest.raises(Undecodable, match="truncated"):
+        decode(encode(REPORT)[:-1], ReportResults)
+
+
+def test_an_unknown_content_type_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(Undecodable) as caught:
+        decode(b"<a/>", StartRun, "text/xml")
+    assert JSON in str(caught.value.problem.hint)
+
+
+def test_encoding_something_that_is_no_message_is_a_bug() -> None:
+    with pytest.raises(TypeError):
+        encode(object())
+    assert msgspec.json.decode(encode({"a": 1}, JSON)) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "content_type"),
+    [
+        (None, b'{"a": 1}', JSON),
+        (None, b' \n{"a": 1}', JSON),
+        ({}, b"", JSON),
+        (None, encode(REPORT), MSGPACK),
+        ({"content-type": MSGPACK}, b"{}", MSGPACK),
+        ({"Content-Type": "Application/JSON; charset=utf-8"}, b"\x80", JSON),
+        ({"traceparent": "x"}, b"\x80", MSGPACK),
+    ],
+)
+def test_the_content_type_is_what_is_said_or_what_it_looks_like(
+    headers: dict[str, str] | None, body: bytes, content_type: str
+) -> None:
+    assert content_type_of(headers, body) == content_type
