@@ -1,0 +1,43 @@
+"""An agent as it was loaded from its file. Frozen: a changed file makes a new agent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from station.contracts.agents import AgentSummary
+
+if TYPE_CHECKING:
+    from dotpromptz import PromptFunction
+
+    from station.agent_runner.backends.protocol import Backend
+    from station.core.schemas import Validator
+
+
+class Agent(Struct, frozen=True, kw_only=True):
+    """What the file says, checked and compiled."""
+
+    summary: AgentSummary
+    folder: Path
+    """The environment's folder, absolute."""
+    prompt: PromptFunction[Any]
+    defaults: dict[str, Any] = {}
+    """``input.default``: variables that hold where the workflow gives none."""
+    input_validator: Validator | None = None
+    output_validator: Validator | None = None
+    backend: Backend | None = None
+    """None: nothing here serves its model; it is listed, and running it fails."""
+    options: Any = None
+    """What its backend read in the file."""
+
+    @property
+    def name(self) -> str:
+        """The name that workflows use."""
+        return self.summary.name
+
+    @property
+    def environment(self) -> str:
+        """The environment it belongs to."""
+        return self.summary.environment

@@ -1,0 +1,93 @@
+"""Keeps the catalog: loads it, tells the scheduler, and does both again when a file changes."""
+
+import asyncio
+from pathlib import Path
+
+from watchfiles import Change, awatch  # pyright: ignore[reportUnknownVariableType]
+
+from station.agent_runner import metrics
+from station.agent_runner.backends.registry import Backends
+from station.agent_runner.catalog import SUFFIX, Catalog, load_catalog
+from station.agent_runner.scheduler import Scheduler
+from station.agent_runner.spool import Identity
+from station.contracts import subjects
+from station.contracts.agents import AnnounceRunner
+from station.contracts.work import Done
+from station.runtime.errors import Refused
+from station.runtime.logging import get_logger
+
+log = get_logger("catalog")
+REFRESH_SECONDS = 30
+RETRY_SECONDS = 1
+SETTLE_MS = 200
+"""An editor writes a file in several steps; they are read as one change."""
+
+
+class Announcer:
+    """The agents of this runner, as they are now."""
+
+    def __init__(self, root: Path, backends: Backends, scheduler: Scheduler, identity: Identity) -> None:
+        self._root = root
+        self._backends = backends
+        self._scheduler = scheduler
+        self._identity = identity
+        self.catalog = Catalog()
+
+    async def load(self) -> None:
+        """Read the files. Problems are logged when they are new."""
+        known = set(self.catalog.problems)
+        self.catalog = await load_catalog(self._root, self._backends)
+        for problem in self.catalog.problems:
+            if problem not in known:
+                log.error(
+                    "agent_problem", file=problem.path, code=problem.code, detail=problem.message, hint=problem.hint
+                )
+        metrics.AGENTS.set(len(self.catalog.agents))
+        metrics.PROBLEMS.set(len(self.catalog.problems))
+        log.info("agents_loaded", agents=len(self.catalog.agents), problems=len(self.catalog.problems))
+
+    async def announce(self) -> None:
+        """Tell the scheduler, however long it is away. From here on claims of earlier boots are void."""
+        message = AnnounceRunner(
+            runner=self._identity.runner,
+            boot=self._identity.boot,
+            environments=self.catalog.environments,
+            agents=tuple(agent.summary for agent in self.catalog.agents.values()),
+            problems=self.catalog.problems,
+        )
+        try:
+            await self._scheduler.ask(subjects.RUNNER_ANNOUNCE, message, Done)
+        except Refused as refused:
+            log.error("announcement_refused", code=refused.failure.code, detail=refused.failure.detail)
+
+    async def run(self) -> None:
+        """Announce every half minute, and at every change of a file, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._refresh())
+            group.create_task(self._watch())
+
+    async def _refresh(self) -> None:
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            await self.announce()
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                async for _ in awatch(self._root, watch_filter=_is_prompt, debounce=SETTLE_MS, step=50):
+                    await self._reload()
+            except OSError as error:
+                # A folder that is not there cannot be watched; it may come, or come back.
+                log.debug("watch_failed", folder=str(self._root), detail=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+                if self._root.is_dir():
+                    await self._reload()
+
+    async def _reload(self) -> None:
+        await self.load()
+        await self.announce()
+
+
+def _is_prompt(_change: Change, path: str) -> bool:
+    """Files of agents, and whole folders that come and go."""
+    return path.endswith(SUFFIX) or "." not in Path(path).name

@@ -1,0 +1,63 @@
+"""What every backend is: it reads its own part of an agent's file, and it runs calls.
+
+The rule: a backend neither knows of claims and tokens nor checks schemas; that is done around it, once for all.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from msgspec import UNSET, Struct, UnsetType
+
+from station.agent_runner.agent import Agent
+
+
+class AgentCall(Struct, frozen=True, kw_only=True):
+    """One attempt, as a backend sees it. Its variables have passed the agent's input schema."""
+
+    agent: Agent
+    task: str | None
+    variables: dict[str, Any]
+    run_id: str
+    step_id: str
+    attempt: int
+    idempotency_key: str
+    agent_run_id: str | None = None
+    max_output_bytes: int
+    """A longer answer fails anyway: stop collecting it."""
+
+
+class Answer(Struct, frozen=True):
+    """What an agent answered: a text in which JSON is looked for, or a JSON value that is taken as it is."""
+
+    text: str = ""
+    value: Any | UnsetType = UNSET
+
+
+class Misconfigured(Exception):
+    """A backend cannot use its part of an agent's file. The message says which field and what is expected."""
+
+
+class Backend(Protocol):
+    """Runs agents of one kind of model."""
+
+    prefix: str
+    """The ``model`` it serves, whole or up to the first ``/``."""
+    repeatable: bool
+    """True if its work touches nothing outside: a lost result may be made again instead of being kept on disk."""
+
+    def configure(self, front_matter: Mapping[str, Any], folder: Path) -> Any:
+        """Read what the file says to this backend; the answer becomes ``agent.options``.
+
+        Raises:
+            Misconfigured: the file cannot be used.
+        """
+        ...
+
+    async def run(self, call: AgentCall) -> Answer:
+        """Do the work of one attempt. When cancelled, leave nothing running behind.
+
+        Raises:
+            AttemptFailed: with the error to report; any other exception is reported as ``internal``.
+        """
+        ...

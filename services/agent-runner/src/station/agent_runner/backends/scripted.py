@@ -1,0 +1,120 @@
+"""The ``scripted`` backend: answers written in the agent's file, for tests, benchmarks and first tries with no key.
+
+The rule: the first entry that matches and has ``times`` left answers. Counts live as long as the runner's process;
+a changed file starts counting anew.
+"""
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from station.agent_runner.backends.protocol import AgentCall, Answer, Misconfigured
+from station.agent_runner.failures import AttemptFailed, agent_error
+from station.contracts.errors import ErrorType, StepError
+
+MAX_PATTERN = 1000
+MAX_TASK = 10_000
+"""A pattern looks at so many characters of a task, so that a bad one cannot hold the runner for long."""
+FINAL = frozenset(
+    {ErrorType.EXPRESSION, ErrorType.PAYLOAD_TOO_LARGE, ErrorType.BUDGET_EXCEEDED, ErrorType.CANCELLED, ErrorType.LIMIT}
+)
+"""Scripted errors of these types are not retried, as real ones are not."""
+
+
+class When(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    task: Annotated[str, Meta(max_length=MAX_PATTERN)] | None = None
+    """A regular expression, searched for in the task."""
+    variables: dict[str, Any] = {}
+    """Each must be there and equal."""
+
+
+class ScriptedError(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    type: ErrorType = ErrorType.AGENT_ERROR
+    message: str = "the script says so"
+
+
+class Entry(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    when: When | None = None
+    answer: Any | UnsetType = UNSET
+    delay_seconds: Annotated[float, Meta(ge=0)] = 0
+    error: ScriptedError | None = None
+    times: Annotated[int, Meta(ge=1)] | None = None
+
+
+class _Line(Struct, frozen=True):
+    """An entry with its pattern compiled."""
+
+    entry: Entry
+    pattern: re.Pattern[str] | None
+
+
+class ScriptedBackend:
+    """Plays the script in an agent's file."""
+
+    prefix = "scripted"
+    repeatable = True
+
+    def __init__(self) -> None:
+        self._used: Counter[tuple[str, int]] = Counter()
+
+    def configure(self, front_matter: Mapping[str, Any], folder: Path) -> tuple[_Line, ...]:
+        """Read the list under ``scripted``."""
+        if "scripted" not in front_matter:
+            raise Misconfigured(
+                "model scripted needs a list under `scripted`, such as `scripted: [{answer: {ok: true}}]`"
+            )
+        try:
+            entries = msgspec.convert(front_matter["scripted"], tuple[Entry, ...])
+        except msgspec.ValidationError as error:
+            raise Misconfigured(f"`scripted`: {error}") from error
+        return tuple(_line(entry, index) for index, entry in enumerate(entries))
+
+    async def run(self, call: AgentCall) -> Answer:
+        """Answer with the first entry that matches."""
+        entry = self._take(call)
+        if entry.delay_seconds:
+            await asyncio.sleep(entry.delay_seconds)
+        if entry.error is not None:
+            kind = entry.error.type
+            raise AttemptFailed(StepError(type=kind, message=entry.error.message, retryable=kind not in FINAL))
+        return Answer(value=entry.answer)
+
+    def _take(self, call: AgentCall) -> Entry:
+        lines: tuple[_Line, ...] = call.agent.options
+        for index, line in enumerate(lines):
+            if not _matches(line, call):
+                continue
+            if line.entry.times is None:
+                return line.entry
+            key = (f"{call.agent.environment}/{call.agent.name}/{call.agent.summary.digest}", index)
+            if self._used[key] < line.entry.times:
+                self._used[key] += 1
+                return line.entry
+        raise agent_error(
+            f"no entry of the script in {call.agent.summary.source_file} matches this task and these variables, "
+            "or those that match are used up; add an entry without `when` and `times` to answer everything else"
+        )
+
+
+def _line(entry: Entry, index: int) -> _Line:
+    if entry.answer is UNSET and entry.error is None:
+        raise Misconfigured(f"`scripted[{index}]` needs an `answer` or an `error`")
+    if entry.when is None or entry.when.task is None:
+        return _Line(entry, None)
+    try:
+        return _Line(entry, re.compile(entry.when.task))
+    except re.error as error:
+        raise Misconfigured(f"`scripted[{index}].when.task` is not a regular expression: {error}") from error
+
+
+def _matches(line: _Line, call: AgentCall) -> bool:
+    if line.pattern is not None and not line.pattern.search((call.task or "")[:MAX_TASK]):
+        return False
+    wanted = {} if line.entry.when is None else line.entry.when.variables
+    return all(name in call.variables and call.variables[name] == value for name, value in wanted.items())

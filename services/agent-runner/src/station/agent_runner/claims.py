@@ -1,0 +1,61 @@
+"""Asks the scheduler which of the fetched tasks this runner may execute: one request for a batch."""
+
+from collections.abc import Sequence
+
+import msgspec
+from nats.aio.msg import Msg
+
+from station.agent_runner import metrics
+from station.agent_runner.scheduler import Scheduler
+from station.agent_runner.spool import Identity
+from station.contracts import subjects
+from station.contracts.headers import TRACEPARENT
+from station.contracts.work import Claim, Claims, ClaimSteps, StepRef, StepTask
+from station.runtime import codec
+from station.runtime.bus import header
+from station.runtime.errors import Undecodable
+from station.runtime.logging import get_logger
+
+log = get_logger("claims")
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """A task as it was fetched."""
+
+    task: StepTask
+    message: Msg
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """Run, step, attempt."""
+        return self.task.run_id, self.task.step_id, self.task.attempt
+
+    @property
+    def traceparent(self) -> str | None:
+        """The trace context of the step."""
+        return header(self.message.headers, TRACEPARENT)
+
+
+def read(message: Msg) -> Offer | None:
+    """The task in a message; None, logged and counted, if it holds none."""
+    try:
+        content_type = codec.content_type_of(message.headers, message.data)
+        return Offer(codec.decode(message.data, StepTask, content_type), message)
+    except Undecodable as error:
+        metrics.POISON.inc()
+        log.error("task_undecodable", subject=message.subject, detail=str(error))
+        return None
+
+
+async def claim(scheduler: Scheduler, identity: Identity, offers: Sequence[Offer]) -> Sequence[Claim]:
+    """One answer per offer, in order. Asked again while the scheduler is away: a claim of the same boot is repeatable.
+
+    Raises:
+        Refused: the scheduler will not answer these.
+    """
+    refs = tuple(StepRef(run_id=run, step_id=step, attempt=attempt) for run, step, attempt in (o.key for o in offers))
+    message = ClaimSteps(runner=identity.runner, boot=identity.boot, steps=refs)
+    answer = await scheduler.ask(subjects.STEP_CLAIM, message, Claims)
+    for verdict in answer.claims:
+        metrics.CLAIMS.labels(verdict=verdict.verdict).inc()
+    return answer.claims

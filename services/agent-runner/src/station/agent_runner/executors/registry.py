@@ -1,0 +1,24 @@
+"""Which executor does which action: the one table that a new action is added to."""
+
+from collections.abc import Callable
+
+from station.agent_runner.catalog import Catalog
+from station.agent_runner.executors.agent_run import AgentRun
+from station.agent_runner.executors.protocol import Executor
+from station.contracts.work import StepTask
+
+
+class Executors:
+    """The executors of one runner process, by action."""
+
+    def __init__(self, *executors: Executor) -> None:
+        self._by_action = {executor.action: executor for executor in executors}
+
+    def find(self, task: StepTask) -> Executor:
+        """The executor of a task. Every step task of contract v1 is an ``agent.run``."""
+        return self._by_action[AgentRun.action]
+
+
+def all_executors(catalog: Callable[[], Catalog], *, max_output_bytes: int) -> Executors:
+    """Every executor there is."""
+    return Executors(AgentRun(catalog, max_output_bytes=max_output_bytes))
