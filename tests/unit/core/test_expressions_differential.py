@@ -138,7 +138,7 @@ def test_text_reaches_starlark_as_written(text: str) -> None:
 @given(st.lists(CONDITIONS, min_size=1, max_size=3), _objects("x", "y", "type", "é"), DATA)
 def test_less_data_changes_no_answer(sources: list[str], root: dict[str, Any], data: Any) -> None:
     """What is handed over, narrowed to what is read, gives what the whole data gives."""
-    members = data if isinstance(data, dict) else {}
+    members: dict[str, Any] = data if isinstance(data, dict) else {}
     whole = {**root, **members, "value": data, "result": members.get("result", data)}
     conditions = [compile_expression(source) for source in sources]
     given = bindings(*conditions, root_lookup=lambda name: (root | {"ctx": root})[name], data_value=data, has_data=True)
