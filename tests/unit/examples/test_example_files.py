@@ -10,6 +10,7 @@ import yaml
 
 from station.agent_runner.backends.registry import all_backends
 from station.agent_runner.prompts import read_prompt
+from station.core.loading import AgentInfo, load
 from tests.support.example_agents import ENVIRONMENT, Examples
 
 AGENTS = sorted((ENVIRONMENT / "agents").glob("*.prompt"))
@@ -26,6 +27,22 @@ async def test_agent_files_load(file):
     assert prompt.name == file.stem
     assert prompt.description
     assert prompt.output_schema == yaml.safe_load(file.read_text().split("---\n")[1])["output"]["schema"]
+
+
+@pytest.mark.parametrize("workflow", ["host-triage", "incident-triage"])
+async def test_workflows_load_with_nothing_to_say(workflow):
+    prompts = [await read_prompt(file.read_text(), file) for file in AGENTS]
+    agents = {
+        each.name: AgentInfo(name=each.name, input_schema=each.input_schema, output_schema=each.output_schema)
+        for each in prompts
+    }
+    source = (ENVIRONMENT / "workflows" / f"{workflow}.workflow.yaml").read_bytes()
+    loaded = load(source, agents=agents, agents_required=True)
+
+    assert loaded.errors == ()
+    assert loaded.warnings == ()
+    assert loaded.definition is not None
+    assert loaded.definition.id == workflow
 
 
 @pytest.mark.parametrize("workflow", ["host-triage", "incident-triage"])

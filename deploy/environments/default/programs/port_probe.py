@@ -22,7 +22,7 @@ def main() -> None:
     except OSError as error:
         fail(f"{host}:{port} does not answer: {error.strerror or error}")
     milliseconds = round((time.monotonic() - start) * 1000, 1)
-    text = f"{host}:{port} answers after {milliseconds} ms"
+    text = f"answers after {milliseconds} ms"
     answer({"open": True, "text": text, "host": host, "port": port, "milliseconds": milliseconds})
 
 
