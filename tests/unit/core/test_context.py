@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from station.core.context import MissingPathError, NotAnObjectError, lookup, write
+from station.core.context import MissingPathError, NotAnObjectError, Owned, lookup, write
 from station.core.paths import Path, parse_path
 
 
@@ -103,7 +104,7 @@ def test_at_most_ten_names_are_shown() -> None:
 
 
 def test_writing_makes_the_parents() -> None:
-    root: dict[str, Any] = {"steps": {"a": 1}}
+    root = Owned({"steps": {"a": 1}})
     write(root, parse_path("steps.b.c"), 2)
     assert root == {"steps": {"a": 1, "b": {"c": 2}}}
 
@@ -111,13 +112,13 @@ def test_writing_makes_the_parents() -> None:
 @pytest.mark.parametrize("parent", [1, "text", None, [1]])
 def test_a_parent_that_is_no_object_is_refused(parent: Any) -> None:
     with pytest.raises(NotAnObjectError) as caught:
-        write({"a": {"b": parent}}, ("a", "b", "c"), 1)
+        write(Owned({"a": {"b": parent}}), ("a", "b", "c"), 1)
     assert caught.value.at == ("a", "b")
     assert str(caught.value) == "cannot write to 'a.b.c': 'a.b' is not an object"
 
 
 def test_the_root_takes_an_object_member_by_member() -> None:
-    root: dict[str, Any] = {"steps": {"a": 1}, "x": {"y": 1}}
+    root = Owned({"steps": {"a": 1}, "x": {"y": 1}})
     write(root, (), {"steps": {"b": 2}, "x": 5})
     assert root == {"steps": {"a": 1, "b": 2}, "x": 5}
     with pytest.raises(NotAnObjectError, match="value for the root"):
@@ -145,10 +146,18 @@ def test_reading_layers_equals_reading_the_merged_object(layers: list[dict[str, 
     assert attempt(layers) == attempt([merged])
 
 
-@given(OBJECTS, st.lists(NAMES, min_size=1, max_size=4).map(tuple), st.integers() | OBJECTS)
-def test_what_was_written_reads_back(root: dict[str, Any], path: Path, value: Any) -> None:
-    try:
-        write(root, path, value)
-    except NotAnObjectError:
-        return
-    assert lookup([root], path) == value
+@given(OBJECTS, st.lists(st.tuples(st.lists(NAMES, max_size=4).map(tuple), st.integers() | OBJECTS), max_size=4))
+def test_what_was_written_reads_back_and_is_never_changed(
+    content: dict[str, Any], writes: list[tuple[Path, Any]]
+) -> None:
+    shared = [content, *(value for _, value in writes)]
+    before = copy.deepcopy(shared)
+    root = Owned(content)
+    for path, value in writes:
+        try:
+            write(root, path, value)
+        except NotAnObjectError:
+            continue
+        if path:
+            assert lookup([root], path) == value
+    assert shared == before

@@ -46,4 +46,4 @@ def nearest_hint(name: str, known: Iterable[str]) -> str:
     if not names:
         return "there are none"
     shown = ", ".join(names[:12])
-    return f"known here: {shown}" + (", …" if len(names) > 12 else "")  # noqa: PLR2004 - as above
+    return f"known here: {shown}" + (", …" if len(names) > 12 else "")

@@ -109,11 +109,12 @@ class _Builder:
             self._note(Code.KEY_NOT_TEXT, event, "a name must be text, not a list or an object")
             self.hopeless = True
             return
-        self._put(container, event)
-        self._frames.append(_Frame(container))
-        if len(self._frames) > MAX_NESTING:
+        if len(self._frames) == MAX_NESTING:
             self._note(Code.DOCUMENT_TOO_DEEP, event, f"nested more than {MAX_NESTING} deep")
             self.hopeless = True
+            return
+        self._put(container, event)
+        self._frames.append(_Frame(container))
 
     def _scalar(self, event: ScalarEvent) -> None:
         frame = self._frames[-1] if self._frames else None

@@ -1,0 +1,158 @@
+"""Warns of a place that is read although no state on some way in has written it.
+
+It errs on the quiet side: what may come from an agent, or from an input without a schema, is taken to be there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any
+
+from station.core.checks.flow import Flow, Places, Scope
+from station.core.checks.writes import ANYWHERE, read_path
+from station.core.codes import Code
+from station.core.definition import Definition, Foreach, Operation, Parallel, State, Switch
+from station.core.expressions import ExpressionError, compile_expression, possible_names_problem
+from station.core.findings import Findings
+from station.core.jsonvalue import is_object
+from station.core.paths import Path, format_path
+from station.core.templates import TemplateError, paths_in
+
+_OPEN_KEYWORDS = ("$ref", "allOf", "anyOf", "oneOf", "if", "patternProperties", "$dynamicRef")
+
+
+def check_reads(findings: Findings, definition: Definition) -> None:
+    """Follow the data through a definition and note what is read before it can be there."""
+    places = Places()
+    flow = Flow(places, definition, nested=False)
+    _Reader(findings, places, definition).scope(definition, flow, "", places.bit(("input",)))
+
+
+def input_roots(schema: Any) -> frozenset[str] | None:
+    """Name the members that a schema of the input declares; None if it leaves them open."""
+    if not is_object(schema) or any(keyword in schema for keyword in _OPEN_KEYWORDS):
+        return None
+    properties = schema.get("properties")
+    additional = schema.get("additionalProperties", False)
+    return frozenset(properties) if is_object(properties) and additional is False else None
+
+
+class _Reader:
+    """Looks at every read of a definition, scope by scope."""
+
+    def __init__(self, findings: Findings, places: Places, definition: Definition) -> None:
+        self._findings = findings
+        self._places = places
+        schema = definition.input_schema
+        self._roots = input_roots(schema)
+        closed = is_object(schema) and schema.get("additionalProperties") is False and ANYWHERE not in places.writers
+        self._closed = self._roots if closed else None
+
+    def scope(self, scope: Scope, flow: Flow, pointer: str, inherited: int) -> None:
+        for index, state in enumerate(scope.states):
+            if state.name not in flow.known:
+                continue  # unreachable, and reported as such
+            known = inherited | flow.known[state.name]
+            place = f"{pointer}/states/{index}"
+            for field, path in _reads(state):
+                self._check(f"{place}/{field}", path, known)
+            if isinstance(state, Switch):
+                self._check_names(state, place, known)
+            self._inside(state, flow, place, known)
+
+    def _inside(self, state: State, flow: Flow, place: str, known: int) -> None:
+        for index, (inner, inner_flow) in enumerate(flow.inner[state.name]):
+            at = f"{place}/branches/{index}" if isinstance(state, Parallel) else f"{place}/iterator"
+            visible = known
+            if isinstance(state, Foreach):
+                visible |= self._places.bits([(state.item_name,), ("index",)])
+            self.scope(inner, inner_flow, at, visible)
+
+    def _check(self, pointer: str, path: Path, known: int) -> None:
+        if not path or path == ("steps",) or self._places.holds(known, path):
+            return
+        if path[0] != "steps" and (self._roots is None or path[0] in self._roots):
+            return
+        text = format_path(path)
+        writers = self._writers(path)
+        if writers:
+            message = f"a run can come here before {text!r} is written"
+            hint = f"it is written by {writers}, which some way here does not pass"
+        else:
+            message = f"no state writes {text!r}" + ("" if path[0] == "steps" else ", and the input does not have it")
+            hint = self._nearest(path, known)
+        self._findings.warning(Code.UNWRITTEN_PATH, pointer, message, hint)
+
+    def _check_names(self, state: Switch, place: str, known: int) -> None:
+        if self._closed is None or state.data_path is not None:
+            return
+        visible = self._places.listed(known)
+        roots = {*self._closed, *(path[0] for path in (*self._places.writers, *visible) if path), "error"}
+        for index, condition in enumerate(state.conditions):
+            try:
+                problem = possible_names_problem(compile_expression(condition.if_), roots)
+            except ExpressionError:
+                continue  # reported as such
+            if problem is not None:
+                pointer = f"{place}/conditions/{index}/if"
+                self._findings.error(Code.BAD_EXPRESSION, pointer, problem, "write the name of what is in the context")
+
+    def _writers(self, path: Path) -> str:
+        names = [
+            name
+            for written, writers in self._places.writers.items()
+            if written and (written == path[: len(written)] or path == written[: len(path)])
+            for name in writers
+        ]
+        return ", ".join(repr(name) for name in dict.fromkeys(names))
+
+    def _nearest(self, path: Path, known: int) -> str | None:
+        candidates = [format_path(written) for written in self._places.listed(known) if written]
+        candidates += sorted(self._roots or ())
+        near = get_close_matches(format_path(path), candidates, n=1, cutoff=0.6)
+        return f"did you mean {near[0]!r}?" if near else "check the name, or write it in a state before this one"
+
+
+def _reads(state: State) -> Iterator[tuple[str, Path]]:
+    match state:
+        case Operation():
+            yield from _template_reads(state.input)
+            summary = state.input.get("summaryPath")
+            yield from _named("input/summaryPath", summary if isinstance(summary, str) else None)
+        case Switch():
+            yield from _named("dataPath", state.data_path)
+            for index, condition in enumerate(state.conditions):
+                for path in _expression_reads(condition.if_, has_data=state.data_path is not None):
+                    yield f"conditions/{index}/if", path
+        case Foreach():
+            yield from _named("itemsPath", state.items_path)
+        case _:
+            pass
+
+
+def _named(field: str, text: str | None) -> Iterator[tuple[str, Path]]:
+    path = read_path(text)
+    if path is not None:
+        yield field, path
+
+
+def _template_reads(payload: Any) -> Iterator[tuple[str, Path]]:
+    try:
+        found = list(paths_in(payload, "input"))
+    except TemplateError:
+        return  # reported as such
+    for field, text in found:
+        yield from _named(field, text)
+
+
+def _expression_reads(source: str, *, has_data: bool) -> Iterator[Path]:
+    try:
+        reads = compile_expression(source).reads
+    except ExpressionError:
+        return  # reported as such
+    for read in sorted(reads):
+        if read[0] == "ctx":
+            yield read[1:]
+        elif read[0] == "steps" or not has_data:
+            yield read
