@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from station.core.codes import MEANINGS, Code
+from station.core.findings import MAX_FINDINGS
 from station.core.loading import AgentInfo, load
 from tests.unit.core.definitions import action, agent, approval, foreach, inject, parallel, switch, workflow
 
@@ -226,6 +227,11 @@ def test_no_junk_crashes_the_loader(field: str, junk: Any) -> None:
         state = {"name": "a", "type": kind, "action": "human.approval", "end": True, field: junk}
         load({"id": "w", "states": [state], field: junk}, agents={})
         load({"id": "w", "states": [{"name": "p", "type": "parallel", "branches": [{"name": "b", "states": [state]}]}]})
+
+
+def test_thousands_of_mistakes_are_cut_short() -> None:
+    states = [inject(f"state{i}", {}, next=f"stat{i}") for i in range(3000)]
+    assert len(load(workflow(*states)).errors) == MAX_FINDINGS
 
 
 def test_data_that_is_not_json_is_an_error() -> None:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from difflib import get_close_matches
+from functools import partial
+from itertools import islice
+from typing import TypeAlias
 
 from station.contracts.problems import Problem
 from station.core.codes import Code
 
 MAX_FINDINGS = 500
+
+_MAX_COMPARED = 500
+_MAX_SHOWN = 12
+
+Hint: TypeAlias = str | Callable[[], str | None] | None
+"""What to do about a problem, or how to find that out."""
 
 
 class Findings:
@@ -26,24 +35,35 @@ class Findings:
     def warnings(self) -> tuple[Problem, ...]:
         return tuple(self._warnings)
 
-    def error(self, code: Code, path: str, message: str, hint: str | None = None) -> None:
+    def error(self, code: Code, path: str, message: str, hint: Hint = None) -> None:
         """Note what makes the document unusable."""
-        if len(self._errors) < MAX_FINDINGS:
-            self._errors[Problem(code.value, path, message, hint)] = None
+        _note(self._errors, code, path, message, hint)
 
-    def warning(self, code: Code, path: str, message: str, hint: str | None = None) -> None:
+    def warning(self, code: Code, path: str, message: str, hint: Hint = None) -> None:
         """Note what the author should look at."""
-        if len(self._warnings) < MAX_FINDINGS:
-            self._warnings[Problem(code.value, path, message, hint)] = None
+        _note(self._warnings, code, path, message, hint)
 
 
-def nearest_hint(name: str, known: Iterable[str]) -> str:
-    """Say what was probably meant, else what there is."""
-    names = list(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.6)
+def nearest_hint(name: str, known: Collection[str]) -> Hint:
+    """Say what was probably meant, else what there is; worked out only if the problem is kept."""
+    return partial(_nearest, name, known)
+
+
+def near_names(name: str, known: Iterable[str]) -> list[str]:
+    """Give the known name that is most like another, if one is; among very many only some are looked at."""
+    alike = (other for other in known if abs(len(other) - len(name)) <= len(name) // 2)
+    return get_close_matches(name, list(islice(alike, _MAX_COMPARED)), n=1, cutoff=0.6)
+
+
+def _note(kept: dict[Problem, None], code: Code, path: str, message: str, hint: Hint) -> None:
+    if len(kept) < MAX_FINDINGS:
+        kept[Problem(code.value, path, message, hint() if callable(hint) else hint)] = None
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    near = near_names(name, known)
     if near:
         return f"did you mean {near[0]!r}?"
-    if not names:
+    if not known:
         return "there are none"
-    shown = ", ".join(names[:12])
-    return f"known here: {shown}" + (", …" if len(names) > 12 else "")
+    return f"known here: {', '.join(islice(known, _MAX_SHOWN))}" + (", …" if len(known) > _MAX_SHOWN else "")

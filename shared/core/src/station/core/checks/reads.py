@@ -6,7 +6,7 @@ It errs on the quiet side: what may come from an agent, or from an input without
 from __future__ import annotations
 
 from collections.abc import Iterator
-from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 from station.core.checks.flow import Flow, Places, Scope
@@ -14,7 +14,7 @@ from station.core.checks.writes import ANYWHERE, read_path
 from station.core.codes import Code
 from station.core.definition import Definition, Foreach, Operation, Parallel, State, Switch
 from station.core.expressions import ExpressionError, compile_expression, possible_names_problem
-from station.core.findings import Findings
+from station.core.findings import Findings, near_names
 from station.core.jsonvalue import is_object
 from station.core.paths import Path, format_path
 from station.core.templates import TemplateError, paths_in
@@ -81,7 +81,7 @@ class _Reader:
             hint = f"it is written by {writers}, which some way here does not pass"
         else:
             message = f"no state writes {text!r}" + ("" if path[0] == "steps" else ", and the input does not have it")
-            hint = self._nearest(path, known)
+            hint = partial(self._nearest, path, known)
         self._findings.warning(Code.UNWRITTEN_PATH, pointer, message, hint)
 
     def _check_names(self, state: Switch, place: str, known: int) -> None:
@@ -107,10 +107,10 @@ class _Reader:
         ]
         return ", ".join(repr(name) for name in dict.fromkeys(names))
 
-    def _nearest(self, path: Path, known: int) -> str | None:
+    def _nearest(self, path: Path, known: int) -> str:
         candidates = [format_path(written) for written in self._places.listed(known) if written]
         candidates += sorted(self._roots or ())
-        near = get_close_matches(format_path(path), candidates, n=1, cutoff=0.6)
+        near = near_names(format_path(path), candidates)
         return f"did you mean {near[0]!r}?" if near else "check the name, or write it in a state before this one"
 
 
