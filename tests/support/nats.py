@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -22,6 +23,7 @@ _READY_SECONDS = 10.0
 class NatsServer:
     """One server. It listens on the same port again after `start`, with whatever its store still holds.
 
+    As a context manager it runs inside and is killed at the end.
     With ``config`` (a file that sets port, store and users) it is started from that alone.
     """
 
@@ -31,6 +33,13 @@ class NatsServer:
         self.log = directory / "nats.log"
         self._config = config
         self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.kill()
 
     @property
     def url(self) -> str:
@@ -114,7 +123,5 @@ def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
     """A running server without users, for one test."""
     directory = tmp_path / "nats"
     directory.mkdir()
-    server = NatsServer(directory)
-    server.start()
-    yield server
-    server.kill()
+    with NatsServer(directory) as server:
+        yield server

@@ -73,10 +73,8 @@ SUBSCRIBERS = {
 @pytest.fixture
 async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
     written = write_config(tmp_path, free_port())
-    server = NatsServer(tmp_path, config=written.config_path, port=written.port)
-    server.start()
-    yield written
-    server.stop()
+    with NatsServer(tmp_path, config=written.config_path, port=written.port):
+        yield written
 
 
 Connect = Callable[[str], Awaitable[Bus]]
@@ -96,7 +94,9 @@ async def connect(broker: Broker) -> AsyncIterator[Connect]:
         await bus.close()
 
 
-async def allowed(broker: Broker, user: str, send: Callable[[Client, str], Awaitable[object]], tried: list[str]) -> set[str]:
+async def allowed(
+    broker: Broker, user: str, send: Callable[[Client, str], Awaitable[object]], tried: list[str]
+) -> set[str]:
     """The subjects of which the server did not complain; the complaint about one that nobody may use ends the list."""
     complaints: asyncio.Queue[str] = asyncio.Queue()
 
@@ -217,14 +217,12 @@ def test_passwords_stay_the_same_private_and_out_of_sight(tmp_path: Path) -> Non
 async def test_sync_and_monitoring_are_taken_by_the_server(tmp_path: Path) -> None:
     monitor = free_port()
     broker = write_config(tmp_path, free_port(), sync="always", monitor_port=monitor)
-    server = NatsServer(tmp_path, config=broker.config_path, port=broker.port)
-    server.start()
-    reader, writer = await asyncio.open_connection("127.0.0.1", monitor)
-    writer.write(b"GET /varz HTTP/1.0\r\n\r\n")
-    varz = msgspec.json.decode((await reader.read()).partition(b"\r\n\r\n")[2])
+    with NatsServer(tmp_path, config=broker.config_path, port=broker.port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", monitor)
+        writer.write(b"GET /varz HTTP/1.0\r\n\r\n")
+        varz = msgspec.json.decode((await reader.read()).partition(b"\r\n\r\n")[2])
+        writer.close()
+        await writer.wait_closed()
     assert varz["jetstream"]["config"]["sync_always"] is True
     assert (varz["host"], varz["max_payload"]) == ("127.0.0.1", 8 * 1024 * 1024)
     assert varz["jetstream"]["config"]["store_dir"].startswith(str(tmp_path))
-    writer.close()
-    await writer.wait_closed()
-    server.stop()

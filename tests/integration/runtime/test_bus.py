@@ -1,17 +1,22 @@
 """The connection: requests end soon and honestly, whatever happens to the broker."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from nats.aio.msg import Msg
 
-from station.contracts.health import GetHealth, Health
 from station.contracts.headers import CONTENT_TYPE, CONTRACT_VERSION, JSON, TRACEPARENT
+from station.contracts.health import GetHealth, Health
+from station.runtime import bus as bus_module
+from station.runtime import lifecycle
+from station.runtime.broker import inbox_prefix, write_config
 from station.runtime.bus import Bus, Refused, Unavailable
 from station.runtime.codec import encode
-from tests.support.nats import NatsServer, nats_server  # noqa: F401
+from tests.support.nats import NatsServer, free_port, nats_server  # noqa: F401
 
 HEALTH = Health(service="x", ready=True)
 
@@ -108,11 +113,10 @@ async def test_the_first_connection_waits_for_the_broker(tmp_path: Path) -> None
     server = NatsServer(tmp_path)
     connecting = asyncio.create_task(Bus.connect(server.url, name="early"))
     await asyncio.sleep(0)
-    server.start()
-    bus = await asyncio.wait_for(connecting, 10)
-    assert bus.connected
-    await bus.close()
-    server.kill()
+    with server:
+        bus = await asyncio.wait_for(connecting, 10)
+        assert bus.connected
+        await bus.close()
 
 
 async def test_giving_up_to_connect_leaves_nothing_behind() -> None:
@@ -140,6 +144,41 @@ async def test_closing_twice_is_harmless_and_asking_after_it_is_told(bus: Bus) -
     await bus.close()
     with pytest.raises(Unavailable):
         await bus.request("health", GetHealth(), Health)
+
+
+async def test_a_user_that_the_broker_throws_out_ends_the_process(tmp_path: Path) -> None:
+    """The client does not come back from that by itself; a process that is started anew reads the new password."""
+    broker = write_config(tmp_path, free_port())
+    stop = lifecycle.Stop()
+    lifecycle._current.set(stop)
+    with NatsServer(tmp_path, config=broker.config_path, port=broker.port) as server:
+        bus = await Bus.connect(broker.url_for("gateway"), name="test", inbox_prefix=inbox_prefix("gateway"))
+        (tmp_path / "credentials").unlink()
+        write_config(tmp_path, broker.port)
+        os.kill(server.pid, signal.SIGHUP)
+        await until(stop)
+        await bus.close()
+    assert "authorization failed" in str(stop.failure)
+
+
+async def test_a_wrong_password_is_told_without_the_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: asyncio.Future[dict[str, object]] = asyncio.get_running_loop().create_future()
+
+    def warning(event: str, **facts: object) -> None:
+        if not told.done():
+            told.set_result({"event": event, **facts})
+
+    monkeypatch.setattr(bus_module, "_SECONDS_BETWEEN_NOTES", 0)
+    monkeypatch.setattr(bus_module.log, "warning", warning)
+    broker = write_config(tmp_path, free_port())
+    with NatsServer(tmp_path, config=broker.config_path, port=broker.port):
+        connecting = asyncio.create_task(Bus.connect(f"nats://gateway:hunter2@127.0.0.1:{broker.port}", name="test"))
+        facts = await asyncio.wait_for(told, 10)
+        connecting.cancel()
+        await asyncio.wait({connecting})
+    assert facts["event"] == "bus_waiting"
+    assert "Authorization Violation" in str(facts["error"])
+    assert facts["url"] == f"nats://gateway:***@127.0.0.1:{broker.port}"
 
 
 async def _ignore(_message: Msg) -> None: ...

@@ -85,8 +85,11 @@ async def test_the_answer_comes_in_the_format_of_the_question(
     bus: Bus, house: Fixture, subject: str, content_type: str
 ) -> None:
     assert await bus.request(subject, GetRun(run_id="run_1"), SignalAccepted, content_type=content_type) == ACCEPTED
-    raw = await bus.nc.request(subject, encode(GetRun(run_id="run_1"), content_type), headers={CONTENT_TYPE: content_type})
-    assert raw.headers and raw.headers[CONTENT_TYPE] == content_type
+    raw = await bus.nc.request(
+        subject, encode(GetRun(run_id="run_1"), content_type), headers={CONTENT_TYPE: content_type}
+    )
+    assert raw.headers
+    assert raw.headers[CONTENT_TYPE] == content_type
 
 
 async def test_plain_json_from_a_command_line_is_understood(bus: Bus, house: Fixture) -> None:
@@ -106,7 +109,8 @@ async def test_a_refusal_arrives_as_it_was_raised(bus: Bus, house: Fixture) -> N
     failure = caught.value.failure
     assert (failure.status, failure.code, failure.context) == (409, "run_ended", {"status": "FAILED"})
     raw = await bus.nc.request("wf.rpc.test.refuse", b'{"runId": "FAILED"}')
-    assert raw.headers and (raw.headers[ERROR_CODE], raw.headers[ERROR_TEXT]) == ("409", "run_ended")
+    assert raw.headers
+    assert (raw.headers[ERROR_CODE], raw.headers[ERROR_TEXT]) == ("409", "run_ended")
     assert msgspec.json.decode(raw.data)["detail"] == "The run has ended."
 
 
@@ -118,13 +122,15 @@ async def test_a_crash_is_an_answer_too_and_tells_no_secrets(bus: Bus, house: Fi
 
 
 @pytest.mark.parametrize(
-    ("body", "headers"), [(b'{"runId": 5}', None), (b"", None), (b"\xff\xff", None), (b"<a/>", {CONTENT_TYPE: "text/xml"})]
+    ("body", "headers"),
+    [(b'{"runId": 5}', None), (b"", None), (b"\xff\xff", None), (b"<a/>", {CONTENT_TYPE: "text/xml"})],
 )
 async def test_what_cannot_be_read_is_refused_with_the_place(
     bus: Bus, house: Fixture, body: bytes, headers: dict[str, str] | None
 ) -> None:
     raw = await bus.nc.request("wf.rpc.test.struct", body, headers=headers)
-    assert raw.headers and raw.headers[ERROR_CODE] == "400"
+    assert raw.headers
+    assert raw.headers[ERROR_CODE] == "400"
     decode = msgspec.json.decode if raw.headers[CONTENT_TYPE] == JSON else msgspec.msgpack.decode
     assert decode(raw.data)["errors"][0]["message"]
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from nats.aio.msg import Msg
 from nats.errors import Error
 from nats.js.errors import APIError
 
@@ -173,10 +174,10 @@ async def test_a_failing_ensure_does_not_end_the_loop(bus: Bus) -> None:
     assert asked == 2
 
 
-async def next_batch(fetcher: Fetcher) -> list[object]:
-    async def first() -> list[object]:
+async def next_batch(fetcher: Fetcher) -> list[Msg]:
+    async def first() -> list[Msg]:
         async for batch in fetcher.batches(max=10, timeout=0.5):
-            return list(batch)
+            return batch
         raise AssertionError
 
     return await asyncio.wait_for(first(), 15)

@@ -103,4 +103,6 @@ def test_a_password_is_not_shown_in_a_problem_either() -> None:
 def test_the_table_has_each_variable_once_and_says_what_it_means() -> None:
     names = [variable.name for variable in VARIABLES]
     assert len(set(names)) == len(names)
-    assert all(variable.name.startswith("STATION_") and variable.meaning and variable.services for variable in VARIABLES)
+    assert all(
+        variable.name.startswith("STATION_") and variable.meaning and variable.services for variable in VARIABLES
+    )

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import Any, Self, TypeVar
 
 from nats import errors as nats_errors
@@ -27,7 +28,7 @@ ERRORS = metrics.counter("bus_errors_total", "Errors that the NATS client report
 RECONNECTS = metrics.counter("bus_reconnects_total", "Connections to NATS made after the first.")
 CONNECTED = metrics.gauge("bus_connected", "1 while connected to NATS.")
 
-_SECONDS_BETWEEN_NOTES = 5.0
+_SECONDS_BETWEEN_NOTES = 3.0
 _CLOSE_SECONDS = 2.0
 _MARKED = {kind: {CONTENT_TYPE: kind, CONTRACT_VERSION: VERSION} for kind in (codec.MSGPACK, codec.JSON)}
 
@@ -42,6 +43,8 @@ class Bus:
         self._replies = Replies(self.nc)
         self._reconnected: list[Callable[[], None]] = []
         self._closing = False
+        self._url = ""
+        self._noted = monotonic()
 
     @classmethod
     async def connect(cls, url: str, *, name: str, inbox_prefix: str = "_INBOX") -> Self:
@@ -124,10 +127,11 @@ class Bus:
         CONNECTED.set(0)
 
     async def _open(self, url: str) -> None:
+        self._url = masked_url(url)
         connecting = asyncio.ensure_future(
             self.nc.connect(
                 url,
-                error_cb=_report,
+                error_cb=self._report,
                 disconnected_cb=self._lost_connection,
                 reconnected_cb=self._connected_again,
                 closed_cb=self._closed,
@@ -135,9 +139,9 @@ class Bus:
             )
         )
         try:
-            while not (await asyncio.wait({connecting}, timeout=_SECONDS_BETWEEN_NOTES))[0]:
-                log.warning("bus_waiting", url=masked_url(url), error=str(self.nc.last_error or ""))
-            await connecting
+            # Not awaited itself: the client swallows a cancellation now and then, we must not.
+            await asyncio.wait({connecting})
+            connecting.result()
         except BaseException:
             connecting.cancel()
             await asyncio.wait({connecting})
@@ -150,7 +154,18 @@ class Bus:
         if not self._closing:
             log.warning("bus_disconnected")
             CONNECTED.set(0)
+            self._noted = monotonic()
         self._replies.disconnected()
+
+    async def _report(self, error: Exception) -> None:
+        """Every error while connected; while the broker is away, one line every few seconds, not one an attempt."""
+        ERRORS.labels(kind=type(error).__name__).inc()
+        facts = {"error": str(error), "error_type": type(error).__name__}
+        if self.connected:
+            log.warning("bus_error", **facts)
+        elif monotonic() - self._noted > _SECONDS_BETWEEN_NOTES:
+            self._noted = monotonic()
+            log.warning("bus_waiting", url=self._url, **facts)
 
     async def _connected_again(self) -> None:
         log.info("bus_reconnected")
@@ -187,13 +202,6 @@ def header(headers: Mapping[str, str] | None, name: str) -> str | None:
     if found is None:
         found = next((value for key, value in headers.items() if key.lower() == name), None)
     return found
-
-
-async def _report(error: Exception) -> None:
-    ERRORS.labels(kind=type(error).__name__).inc()
-    # A broker that is away is told of once, by `bus_disconnected` and `bus_waiting`, not with every attempt.
-    level = log.debug if isinstance(error, OSError | EOFError | TimeoutError) else log.warning
-    level("bus_error", error=str(error), error_type=type(error).__name__)
 
 
 def _with(headers: Mapping[str, str] | None, content_type: str) -> dict[str, str]:

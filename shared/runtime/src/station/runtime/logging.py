@@ -59,13 +59,19 @@ def _processors(service: str) -> list[Any]:
 def _rendering(*, console: bool) -> list[Any]:
     remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if console:
-        return [remove, structlog.dev.ConsoleRenderer(timestamp_key="ts", colors=sys.stderr.isatty())]
+        return [remove, _console()]
     return [
         remove,
         structlog.processors.format_exc_info,
         structlog.processors.EventRenamer("message"),
         structlog.processors.JSONRenderer(serializer=_dumps),
     ]
+
+
+def _console() -> structlog.dev.ConsoleRenderer:
+    # Plain, because the pretty ones print the values of local variables: inputs, passwords.
+    plain = structlog.dev.plain_traceback
+    return structlog.dev.ConsoleRenderer(timestamp_key="ts", colors=sys.stderr.isatty(), exception_formatter=plain)
 
 
 def _dumps(event: EventDict, **_options: Any) -> str:
