@@ -1,0 +1,55 @@
+"""The `stn` command: puts the subcommands together, and turns their errors into words and exit codes."""
+
+import contextlib
+import sys
+from importlib.metadata import version as installed_version
+from typing import Annotated
+
+import typer
+
+from station.cli.commands import agent, approval, demo, doctor, run, up, workflow
+from station.cli.errors import INTERRUPTED, CommandError
+from station.cli.output import show_error
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Station: durable workflows for agents. Start with `stn demo`, or `stn up`.",
+)
+app.command("demo")(demo.demo)
+app.command("up")(up.up)
+app.command("down")(up.down)
+app.command("status")(up.status)
+app.add_typer(workflow.app, name="workflow")
+app.add_typer(run.app, name="run")
+app.add_typer(approval.app, name="approval")
+app.add_typer(agent.app, name="agent")
+app.command("doctor")(doctor.doctor)
+
+
+@app.command("version")
+def version(*, short: Annotated[bool, typer.Option("--short", help="The number alone.")] = False) -> None:
+    """Show the version."""
+    number = installed_version("station-cli")
+    print(number if short else f"stn {number} (Python {sys.version.split()[0]})")
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        app()
+    except CommandError as error:
+        show_error(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has gone; there is nobody to tell.
+        with contextlib.suppress(OSError):
+            sys.stderr.close()
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

