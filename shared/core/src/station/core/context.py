@@ -35,6 +35,12 @@ class Owned(dict[str, Any]):
         self.owner = owner or object()
 
 
+class Hiding(dict[str, Any]):
+    """A layer whose members hide those of the layers around it entirely: the item of an iteration."""
+
+    __slots__ = ()
+
+
 class MissingPathError(LookupError):
     """No value at a path: `at` is the part that was found, `known` the names there, nearest first."""
 
@@ -116,6 +122,8 @@ def _step(found: list[Any], name: str) -> list[Any]:
             if not is_object(value):
                 return deeper or [value]
             deeper.append(value)
+            if isinstance(layer, Hiding):
+                return deeper
     return deeper
 
 
@@ -128,7 +136,7 @@ def _indexed(items: Array, name: str) -> list[Any]:
 def _merged(layers: Sequence[Mapping[str, Any]]) -> Object:
     merged: Object = {}
     for layer in reversed(layers):
-        merged = _over(layer, merged)
+        merged = {**merged, **layer} if isinstance(layer, Hiding) else _over(layer, merged)
     return merged
 
 

@@ -8,8 +8,8 @@ from msgspec import UNSET
 
 from station.contracts.events import Event, StateEntered, StateExited
 from station.contracts.statuses import StepStatus
-from station.core.context import Owned, lookup, write
-from station.core.evolve_steps import finish, touch
+from station.core.context import Hiding, Owned, lookup, write
+from station.core.evolve_steps import finish, joined, touch
 from station.core.lifecycle import ENDED_STEPS
 from station.core.paths import parse_path
 from station.core.run import Children, Closed, Run, Scope, ScopePath, Step
@@ -32,6 +32,7 @@ def state_entered(run: Run, event: Event, data: StateEntered) -> None:
         status=StepStatus.PENDING if data.action else StepStatus.RUNNING,
         input=data.input,
         entered_at=event.at,
+        state_entered_at=event.at,
         started_at=None if data.action else event.at,
         children=_children(scope, data),
     )
@@ -70,7 +71,7 @@ def _begin_scope(parent: Scope, path: ScopePath) -> Scope:
     index = None
     if isinstance(key, int):
         index = key
-        layers.append({children.item_name or "item": (children.items or [])[key], "index": key})
+        layers.append(Hiding({children.item_name or "item": (children.items or [])[key], "index": key}))
     else:
         places = (*places, key)
     layers.extend(parent.layers)

@@ -89,6 +89,7 @@ def step_retry_scheduled(run: Run, event: Event, data: facts.StepRetryScheduled)
         status=StepStatus.PENDING,
         input=failed.input,
         entered_at=event.at,
+        state_entered_at=failed.state_entered_at,
         wake_at=data.wake_at if data.wake_at > event.at else None,
     )
     run.open[step.step_id] = step.scope.current = step

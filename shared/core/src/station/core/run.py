@@ -6,7 +6,6 @@ so that a shell stores in proportion to what changed, not to the size of the run
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -69,6 +68,11 @@ class Step(msgspec.Struct, kw_only=True, eq=False):
     status: StepStatus
     input: Any
     entered_at: int
+    """When this attempt came into being."""
+    state_entered_at: int
+    """When the state was entered: the first attempt's ``entered_at``."""
+    stored: bool = False
+    """Whether a shell has a row of this attempt already."""
     output: Any = None
     error: StepError | None = None
     agent_run_id: str | None = None
@@ -201,12 +205,3 @@ class Run(msgspec.Struct, kw_only=True, eq=False):
         """Give what was touched since the last call."""
         changes, self.changes = self.changes, Changes()
         return changes
-
-
-def parent_chain(scope: Scope) -> deque[Scope]:
-    """Give the scope and those around it, innermost first."""
-    chain: deque[Scope] = deque([scope])
-    while scope.container is not None:
-        scope = scope.container.scope
-        chain.append(scope)
-    return chain

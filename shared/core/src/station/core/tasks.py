@@ -10,16 +10,21 @@ from station.contracts.actions import AgentRunInput
 from station.contracts.work import StepTask
 from station.core.definition import Operation
 from station.core.identity import idempotency_key
-from station.core.run import Step
+from station.core.program import Program
+from station.core.run import Run, Step
 from station.core.turn import Turn
 
 
 def step_task(turn: Turn, step: Step) -> StepTask:
+    """Give the task of an ``agent.run`` attempt of the turn's run."""
+    return task_of(turn.program, turn.run, step)
+
+
+def task_of(program: Program, run: Run, step: Step) -> StepTask:
     """Give the task of an ``agent.run`` attempt."""
-    state = turn.state_of(step)
+    state = program.scopes[step.scope.places].states[step.state_name]
     wanted = msgspec.convert(step.input, AgentRunInput)
     name, _, environment = wanted.agent.partition("@")
-    run = turn.run
     return StepTask(
         run_id=run.run_id,
         step_id=step.step_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, assert_never
 
 from station.contracts.errors import ErrorType, StepError
+from station.core.context import Hiding
 from station.core.definition import Foreach, Inject, Operation, Parallel, State, Switch
 from station.core.run import Scope, ScopePath, Step
 from station.core.states import foreach, inject, operation, parallel, switch
@@ -70,7 +71,7 @@ def _first_arrival(turn: Turn, entry: Entry, container: Step) -> Arrival | None:
     state: State = turn.program.scopes[places].states[entry.state_name]
     layers: list[Any] = [{}, *parent.layers]
     if isinstance(key, int) and children.items is not None:
-        layers.insert(1, {children.item_name or "item": children.items[key], "index": key})
+        layers.insert(1, Hiding({children.item_name or "item": children.items[key], "index": key}))
     return Arrival(turn.run.run_id, state, path, key if isinstance(key, int) else None, 1, layers)
 
 

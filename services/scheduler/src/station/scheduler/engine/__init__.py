@@ -1,0 +1,1 @@
+"""The shell around the core: it loads runs, has messages decided, stores what was decided, and tells the outside."""

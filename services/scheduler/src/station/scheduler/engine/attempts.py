@@ -1,0 +1,167 @@
+"""Where every open agent attempt is: handed out and unclaimed, or held by a runner under a lease.
+
+Leases are in memory and start anew with the scheduler, so that a restart takes nobody's work away. Dispatch back-off
+and lease are two things: an attempt is in exactly one of the two tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from station.contracts.actions import AGENT_RUN
+from station.contracts.statuses import StepStatus
+from station.contracts.work import HeldStep, StepRef
+from station.core.messages import HandOutAgain
+from station.core.run import Step
+from station.runtime import metrics
+from station.scheduler.engine.engine import Move
+from station.scheduler.store.reader import Reader
+
+_FIRST_PAUSE_MS = 5_000
+_LONGEST_PAUSE_MS = 300_000
+
+HELD = metrics.gauge("steps_held", "Attempts that a runner holds.")
+UNCLAIMED = metrics.gauge("steps_unclaimed", "Attempts handed out and not claimed.")
+QUEUE_AGE = metrics.gauge("queue_age_seconds", "Age of the attempt that has waited longest to be claimed.")
+
+_OPEN = """
+SELECT s.run_id, s.step_id, s.attempt, s.status, s.token, s.runner, s.wake_at, s.entered_at
+FROM workflow_run_steps s JOIN workflow_runs r ON r.run_id = s.run_id
+WHERE s.completed_at IS NULL AND s.action = 'agent.run' AND r.status != 'PAUSED' AND r.completed_at IS NULL
+"""
+
+Key = tuple[str, str]
+
+
+class Lease(msgspec.Struct):
+    """A runner's hold on an attempt."""
+
+    attempt: int
+    token: int
+    runner: str
+    expires_at: int
+
+
+class Dispatch(msgspec.Struct):
+    """An attempt that waits to be claimed."""
+
+    attempt: int
+    since: int
+    again_at: int
+    pause: int = _FIRST_PAUSE_MS
+
+
+class Attempts:
+    """Every open agent attempt by ``(run id, step id)``."""
+
+    def __init__(self, now: Callable[[], int], lease_ms: int) -> None:
+        self._now = now
+        self.lease_ms = lease_ms
+        self.leases: dict[Key, Lease] = {}
+        self.dispatches: dict[Key, Dispatch] = {}
+        HELD.set_function(lambda: len(self.leases))
+        UNCLAIMED.set_function(lambda: len(self.dispatches))
+        QUEUE_AGE.set_function(self._oldest)
+
+    async def load(self, reader: Reader) -> None:
+        """Take up what the store holds: unclaimed attempts are looked at soon, leases start anew."""
+        now = self._now()
+        for run_id, step_id, attempt, status, token, runner, wake_at, entered_at in await reader.rows(_OPEN):
+            if status == StepStatus.RUNNING:
+                self.leases[run_id, step_id] = Lease(attempt, token, runner, now + self.lease_ms)
+            elif wake_at is None or wake_at <= now:
+                self.dispatches[run_id, step_id] = Dispatch(attempt, entered_at, now)
+
+    def committed(self, move: Move) -> None:
+        """Follow what a turn did to attempts."""
+        run = move.slot.run
+        for step in move.steps:
+            if step.action == AGENT_RUN:
+                self._follow(run.run_id, step)
+        for task in move.decision.tasks:
+            now = self._now()
+            self.dispatches[task.run_id, task.step_id] = Dispatch(task.attempt, now, now + _FIRST_PAUSE_MS)
+        if run.paused:
+            for step_id in run.open:
+                self.dispatches.pop((run.run_id, step_id), None)
+
+    def extend(self, held: Iterable[HeldStep]) -> tuple[HeldStep, ...]:
+        """Renew the leases of a heartbeat, and give those that are no longer the sender's."""
+        until, lost = self._now() + self.lease_ms, list[HeldStep]()
+        for step in held:
+            lease = self.leases.get((step.run_id, step.step_id))
+            if lease is None or lease.token != step.token or lease.attempt != step.attempt:
+                lost.append(step)
+            else:
+                lease.expires_at = until
+        return tuple(lost)
+
+    def expired(self) -> list[tuple[str, HandOutAgain]]:
+        """Give the message for every lease that has run out; each is asked for again in a while if nothing comes of it."""
+        now, found = self._now(), list[tuple[str, HandOutAgain]]()
+        for (run_id, step_id), lease in self.leases.items():
+            if lease.expires_at <= now:
+                lease.expires_at = now + self.lease_ms
+                reason = f"the lease of runner {lease.runner} ran out"
+                found.append((run_id, _again(step_id, lease, reason)))
+        return found
+
+    def of_earlier_boots(self, runner: str, boot: int) -> list[tuple[str, HandOutAgain]]:
+        """Give the message for every attempt that earlier boots of a runner held."""
+        prefix, own = f"{runner}#", f"{runner}#{boot}"
+        reason = f"runner {runner} has started anew"
+        return [
+            (run_id, _again(step_id, lease, reason))
+            for (run_id, step_id), lease in self.leases.items()
+            if lease.runner.startswith(prefix) and lease.runner != own
+        ]
+
+    def overdue(self, limit: int) -> list[StepRef]:
+        """Give attempts that nobody has claimed for so long that their message may be lost, with a growing pause."""
+        now, found = self._now(), list[StepRef]()
+        for (run_id, step_id), dispatch in self.dispatches.items():
+            if dispatch.again_at <= now:
+                dispatch.again_at = now + dispatch.pause
+                dispatch.pause = min(dispatch.pause * 2, _LONGEST_PAUSE_MS)
+                found.append(StepRef(run_id=run_id, step_id=step_id, attempt=dispatch.attempt))
+                if len(found) == limit:
+                    break
+        return found
+
+    def suspect_all(self) -> None:
+        """The stream was wiped: every unclaimed attempt must be handed out again now."""
+        now = self._now()
+        for dispatch in self.dispatches.values():
+            dispatch.again_at, dispatch.pause = now, _FIRST_PAUSE_MS
+
+    def forget(self, ref: StepRef) -> None:
+        """An attempt turned out to wait for nobody."""
+        dispatch = self.dispatches.get((ref.run_id, ref.step_id))
+        if dispatch is not None and dispatch.attempt == ref.attempt:
+            del self.dispatches[ref.run_id, ref.step_id]
+
+    def _follow(self, run_id: str, step: Step) -> None:
+        key = (run_id, step.step_id)
+        if step.status is StepStatus.RUNNING and step.token is not None:
+            self.dispatches.pop(key, None)
+            held = self.leases.get(key)
+            if held is None or held.token != step.token:
+                until = self._now() + self.lease_ms
+                self.leases[key] = Lease(step.attempt, step.token, step.runner or "", until)
+        else:
+            lease = self.leases.get(key)
+            if lease is not None and lease.attempt <= step.attempt:
+                del self.leases[key]
+            dispatch = self.dispatches.get(key)
+            if dispatch is not None and dispatch.attempt <= step.attempt:
+                del self.dispatches[key]
+
+    def _oldest(self) -> float:
+        oldest = min((dispatch.since for dispatch in self.dispatches.values()), default=None)
+        return 0.0 if oldest is None else max(0.0, (self._now() - oldest) / 1000)
+
+
+def _again(step_id: str, lease: Lease, reason: str) -> HandOutAgain:
+    return HandOutAgain(step_id=step_id, attempt=lease.attempt, token=lease.token, reason=reason)

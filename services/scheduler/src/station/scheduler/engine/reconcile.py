@@ -1,0 +1,122 @@
+"""The pass that never ends: streams and consumers exist, expired leases are revoked, lost tasks are sent again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from nats import errors as nats_errors
+
+from station.contracts import subjects
+from station.contracts.statuses import StepStatus
+from station.contracts.work import StepRef
+from station.core.tasks import task_of
+from station.runtime import metrics, streams
+from station.runtime.bus import Bus
+from station.runtime.logging import get_logger
+from station.scheduler.engine.attempts import Attempts
+from station.scheduler.engine.engine import Engine
+from station.scheduler.engine.loading import UnknownRun
+from station.scheduler.engine.record import Outgoing, task_message
+from station.scheduler.engine.relay import Relay
+
+log = get_logger("reconcile")
+
+_BATCH = 500
+
+WIPES = metrics.counter("recoveries_total", "What reconcile had to mend.", ["what"])
+
+_CONSUMERS = (
+    (subjects.RUNNER_CONSUMER, subjects.RUNNER_FILTER),
+    (subjects.APPROVAL_CONSUMER, subjects.APPROVAL_FILTER),
+    (subjects.START_CONSUMER, subjects.START_FILTER),
+    (subjects.RESUME_CONSUMER, subjects.RESUME_FILTER),
+)
+
+
+class Reconcile:
+    """Mends, for ever, what crashes and wipes have left."""
+
+    def __init__(
+        self, *, bus: Bus, engine: Engine, attempts: Attempts, relay: Relay, now: Callable[[], int], period: float
+    ) -> None:
+        self._bus = bus
+        self._engine = engine
+        self._attempts = attempts
+        self._relay = relay
+        self._now = now
+        self._period = period
+        self._soon = asyncio.Event()
+        relay.on_missing_stream = self._soon.set
+
+    async def run(self) -> None:
+        """Pass after pass."""
+        while True:
+            await self.once()
+            self._soon.clear()
+            try:
+                await asyncio.wait_for(self._soon.wait(), self._period)
+                await asyncio.sleep(0.05)  # a missing stream is reported by every message that meets it
+            except TimeoutError:
+                continue
+
+    async def once(self) -> None:
+        """One pass; whatever fails is tried again in the next."""
+        try:
+            await self.ensure_streams()
+        except (nats_errors.Error, TimeoutError) as error:
+            log.warning("streams_not_ensured", error=str(error) or type(error).__name__)
+        try:
+            await self._revoke_expired()
+            await self._send_overdue()
+        except Exception:
+            log.exception("reconcile_failed")
+
+    async def ensure_streams(self) -> None:
+        """Make streams and consumers that are missing; a stream that was wiped has lost every unclaimed task."""
+        if await streams.ensure_streams(self._bus):
+            WIPES.labels("stream").inc()
+            self._attempts.suspect_all()
+        for durable, subject in _CONSUMERS:
+            await streams.ensure_consumer(self._bus, subjects.TASKS_STREAM, durable, subject)
+
+    async def hand_out_again(self, pairs: list[tuple[str, object]]) -> None:
+        """Submit messages that void tokens and hand attempts out anew."""
+        for start in range(0, len(pairs), _BATCH):
+            batch = pairs[start : start + _BATCH]
+            answers = await self._engine.submit_many(batch)  # pyright: ignore[reportArgumentType]
+            WIPES.labels("lease").inc(len(batch))
+            for (run_id, _), answer in zip(batch, answers, strict=True):
+                if isinstance(answer, Exception):
+                    log.error("not_handed_out_again", run_id=run_id, error=str(answer))
+
+    async def _revoke_expired(self) -> None:
+        await self.hand_out_again(list(self._attempts.expired()))
+
+    async def _send_overdue(self) -> None:
+        for ref in self._attempts.overdue(_BATCH):
+            await self._send_again(ref)
+
+    async def _send_again(self, ref: StepRef) -> None:
+        try:
+            slot = await self._engine.runs.get(ref.run_id)
+        except UnknownRun:
+            self._attempts.forget(ref)
+            return
+        step = slot.run.open.get(ref.step_id)
+        waits = step is not None and step.attempt == ref.attempt and step.status is StepStatus.PENDING
+        if step is None or not waits or slot.run.paused or slot.pending:
+            if slot.pending == 0:
+                self._attempts.forget(ref)
+            return
+        task = task_of(slot.program, slot.run, step)
+        self._relay.send(
+            Outgoing(
+                id=0,
+                run_id=ref.run_id,
+                events=[],
+                tasks=[task_message(task, slot.trace_id)],
+                trace_id=slot.trace_id,
+                created_at=self._now(),
+            )
+        )
