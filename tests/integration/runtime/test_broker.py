@@ -173,7 +173,7 @@ async def test_a_task_goes_from_its_publisher_to_its_consumer(
 async def test_runners_hear_of_a_cancelled_run(connect: Connect) -> None:
     scheduler, runner = await connect("scheduler"), await connect("agent-runner")
     subscription = await runner.nc.subscribe(subjects.CANCEL_FILTER)
-    await runner.nc.flush()
+    await runner.flush()
     await scheduler.publish(subjects.control_cancel("run_1"), CancelSteps(run_id="run_1"))
     assert (await subscription.next_msg(5)).subject == subjects.control_cancel("run_1")
 
@@ -187,6 +187,7 @@ async def test_other_systems_follow_events_and_discover_the_services(connect: Co
     events = await other.nc.subscribe(subjects.EVENTS_FILTER)
     inbox = other.nc.new_inbox()
     pongs = await other.nc.subscribe(inbox)
+    await other.flush()
     await other.nc.publish("$SRV.PING", reply=inbox)
     answers = [msgspec.json.decode((await pongs.next_msg(5)).data)["name"] for _ in SERVICES]
     assert sorted(answers) == sorted(f"station-{name}" for name in SERVICES)

@@ -37,7 +37,7 @@ async def answer_with(bus: Bus, subject: str, body: bytes, headers: dict[str, st
         await bus.nc.publish(message.reply, body, headers=headers)
 
     await bus.nc.subscribe(subject, cb=answer)
-    await bus.nc.flush()
+    await bus.flush()
     return asked
 
 
@@ -128,6 +128,16 @@ async def test_giving_up_to_connect_leaves_nothing_behind() -> None:
     await asyncio.sleep(0)
     assert connecting.cancelled()
     assert asyncio.all_tasks() == before
+
+
+async def test_after_a_flush_a_subscription_hears_what_others_send(bus: Bus, nats_server: NatsServer) -> None:  # noqa: F811
+    other = await Bus.connect(nats_server.url, name="other")
+    for number in range(200):
+        subscription = await bus.nc.subscribe(f"told.{number}")
+        await bus.flush()
+        await other.publish(f"told.{number}", b"x")
+        await subscription.next_msg(5)
+    await other.close()
 
 
 async def test_publishing_bytes_sends_them_as_they_are_and_structs_encoded(bus: Bus) -> None:

@@ -117,12 +117,25 @@ class Bus:
         except nats_errors.Error as error:
             raise Unavailable(f"{subject}: not sent ({error}).") from error
 
+    async def flush(self) -> None:
+        """Return when the broker has processed all that was sent before, such as subscriptions.
+
+        Raises:
+            Unavailable: it did not answer; what was sent is sent again with the next connection.
+        """
+        try:
+            # Twice, because the client's ping overtakes what waits in its buffer; the second one cannot.
+            await self.nc.flush()
+            await self.nc.flush()
+        except nats_errors.Error as error:
+            raise Unavailable(f"The broker did not answer a ping ({error}).") from error
+
     async def close(self) -> None:
         """Let callbacks that run finish, for 2 s at most, then close. Safe to call twice."""
         self._closing = True
-        with contextlib.suppress(nats_errors.Error, TimeoutError):
+        with contextlib.suppress(nats_errors.Error, OSError, TimeoutError):
             await asyncio.wait_for(self.nc.drain(), _CLOSE_SECONDS)
-        with contextlib.suppress(nats_errors.Error, TimeoutError):
+        with contextlib.suppress(nats_errors.Error, OSError, TimeoutError):
             await asyncio.wait_for(self.nc.close(), _CLOSE_SECONDS)
         CONNECTED.set(0)
 

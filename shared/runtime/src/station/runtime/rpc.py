@@ -99,8 +99,8 @@ async def serve(
     service = _Service(bus, config, served)
     for one in served:
         await one.start(queue=name)
-    # Ends with a round trip: whoever asks from here on is heard.
     await service.start()
+    await bus.flush()
     return Served(bus, service, served, tasks)
 
 
