@@ -9,7 +9,7 @@ from msgspec import Meta
 from station.contracts.problems import Problem
 from station.contracts.wire import Wire
 from station.gateway.nearest import nearest
-from station.runtime.rpc import refuse
+from station.runtime.rpc import Refused, refuse
 
 T = TypeVar("T")
 
@@ -67,17 +67,28 @@ def decode_body(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        problems = _unknown_fields(body, kind) or [_misfit(str(error))]
+        problems = _unknown_fields(_parsed(body), kind) or [_misfit(str(error))]
         detail = "The body does not fit: " + " ".join(problem.message for problem in problems)
         raise refuse(400, "body_invalid", detail, errors=problems) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise refuse(400, "json_malformed", f"The body is not JSON: {_located(str(error), body)}.") from None
-    except RecursionError:
-        raise refuse(400, "json_malformed", "The body is nested too deep; send a flatter one.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _malformed(error, body) from None
 
 
-def _unknown_fields(body: bytes, kind: type[Any]) -> list[Problem]:
-    document = msgspec.json.decode(body)
+def _parsed(body: bytes) -> Any:
+    """The JSON of a body that does not fit, which may also be broken further on."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _malformed(error, body) from None
+
+
+def _malformed(error: Exception, body: bytes) -> Refused:
+    if isinstance(error, RecursionError):
+        return refuse(400, "json_malformed", "The body is nested too deep; send a flatter one.")
+    return refuse(400, "json_malformed", f"The body is not JSON: {_located(str(error), body)}.")
+
+
+def _unknown_fields(document: Any, kind: type[Any]) -> list[Problem]:
     if not isinstance(document, dict):
         return []
     known = [field.encode_name for field in msgspec.structs.fields(kind)]

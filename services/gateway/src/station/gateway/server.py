@@ -15,7 +15,7 @@ _BACKLOG = 2048
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket on this address; port 0 takes any free one.
+    """A listening socket on this address; port 0 takes any free one.
 
     Raises:
         StationError: the port is taken, or the address is not this machine's; says what to do.
@@ -25,6 +25,7 @@ def bind(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, proto)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        listening.listen(_BACKLOG)  # from here on clients wait instead of being turned away
     except OSError as error:
         raise StationError(_why(error, host, port)) from error
     listening.setblocking(False)  # noqa: FBT003 - the signature is the socket module's

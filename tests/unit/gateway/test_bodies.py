@@ -1,0 +1,38 @@
+"""Bodies are decoded strictly, and whatever is wrong has a place."""
+
+import contextlib
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from station.gateway.bodies import SignalBody, StartRunBody, decode_body
+from station.runtime.errors import Refused
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(st.dictionaries(st.text(), json_values), st.text(min_size=1, max_size=256))
+def test_an_input_comes_through_unchanged(values: dict[str, object], name: str) -> None:
+    body = msgspec.json.encode({"workflowId": name, "input": values})
+    found = decode_body(body, StartRunBody)
+    assert found.workflow_id == name
+    assert msgspec.json.decode(msgspec.json.encode(found.input)) == msgspec.json.decode(body)["input"]
+
+
+@given(st.binary())
+def test_no_bytes_ever_crash_it(body: bytes) -> None:
+    with contextlib.suppress(Refused):
+        assert decode_body(body, SignalBody).name
+
+
+@given(st.text(min_size=1).filter(lambda text: text.strip(" \t\r\n")[:1] not in '{["-0123456789tfn'), st.integers(0, 5))
+def test_the_position_of_what_is_not_json_is_told(text: str, lines: int) -> None:
+    body = ("\n" * lines + "  " + text.lstrip(" \t\r\n")).encode("utf-8", "replace")
+    with pytest.raises(Refused) as refused:
+        decode_body(body, SignalBody)
+    assert f"(line {lines + 1}, column " in refused.value.failure.detail
