@@ -156,6 +156,7 @@ class Bus:
             await asyncio.wait({connecting})
             connecting.result()
         except BaseException:
+            self._closing = True  # given up, not refused by the broker
             connecting.cancel()
             await asyncio.wait({connecting})
             await self.nc.close()
