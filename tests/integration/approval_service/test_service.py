@@ -131,7 +131,7 @@ class House:
 
     async def task_is_gone(self) -> None:
         """Until the broker has no approval task any more: a work queue forgets what was acknowledged."""
-        while (await self.bus.js.stream_info(subjects.TASKS_STREAM)).state.messages:
+        while (await self.bus.js.stream_info(subjects.TASKS_STREAM)).state.messages:  # noqa: ASYNC110 - a broker's state
             await asyncio.sleep(0.01)
 
     async def publish_task(self, approval: ApprovalView) -> None:

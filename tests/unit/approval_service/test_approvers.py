@@ -62,7 +62,9 @@ def test_an_entry_names_a_user_unless_it_says_team(entry: str, parsed: tuple[str
         (("",), "bob", ("x",), False),
     ],
 )
-def test_who_is_among_the_approvers(approvers: tuple[str, ...], user: str, teams: tuple[str, ...], may: bool) -> None:
+def test_who_is_among_the_approvers(
+    approvers: tuple[str, ...], user: str, teams: tuple[str, ...], *, may: bool
+) -> None:
     principal = Principal(user=user, teams=teams)
     assert is_approver(approvers, principal) is may
     assert (refusal(approval(*approvers), principal) is None) is may

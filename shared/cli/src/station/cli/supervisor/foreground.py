@@ -36,7 +36,7 @@ def run(settings: LocalSettings, *, stream: Stream, work: Work) -> int:
         check_http_port(settings)
         sink = LogSink(settings.data_dir / "logs", stream)
         try:
-            return asyncio.run(_run(make_system(settings, sink), work))
+            return asyncio.run(run_system(make_system(settings, sink), work))
         finally:
             sink.close()
 
@@ -50,7 +50,8 @@ def make_system(settings: LocalSettings, sink: LogSink) -> System:
     return System(stages(settings, broker), sink, data_dir=settings.data_dir, url=settings.url)
 
 
-async def _run(system: System, work: Work) -> int:
+async def run_system(system: System, work: Work) -> int:
+    """Start everything, do ``work``, stop everything; signals as `run` says."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in SIGNALS:

@@ -126,31 +126,34 @@ class Child:
 
     async def _run_once(self) -> int:
         """The exit code of one life of the process."""
+        # The pipe is our own: asyncio's would keep `wait` waiting for a grandchild that holds it open.
+        read_end, write_end = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
                 *self.spec.argv,
                 env=self.spec.env,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+                stdout=write_end,
+                stderr=write_end,
                 start_new_session=True,
                 preexec_fn=_die_with(os.getpid()),
             )
         except OSError as error:
+            os.close(read_end)
             self._sink.notice(f"{self.spec.name} cannot be started: {error}", "error", process=self.spec.name)
             return BAD_SETTINGS
+        finally:
+            os.close(write_end)
         self._process, self.pid = process, process.pid
         if self._stopping.is_set():
             self._signal(signal.SIGKILL)
         self._changed()
-        assert process.stdout is not None
-        reading = asyncio.create_task(self._read(process.stdout))
+        reading = asyncio.create_task(self._read(read_end))
         revived = asyncio.create_task(self._mark_ready_again(process.pid)) if self._exits else None
         code = await process.wait()
         # A grandchild may hold the pipe open for ever; what the process itself wrote is there at once.
         await asyncio.wait({reading}, timeout=LAST_WORDS_SECONDS)
-        for task in filter(None, (reading, revived)):
-            task.cancel()
+        await _cancel(*filter(None, (reading, revived)))
         return code
 
     async def _mark_ready_again(self, pid: int) -> None:
@@ -159,7 +162,17 @@ class Child:
         self.ready = True
         self._changed()
 
-    async def _read(self, stream: asyncio.StreamReader) -> None:
+    async def _read(self, read_end: int) -> None:
+        stream = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(read_end, "rb", buffering=0)
+        )
+        try:
+            await self._read_lines(stream)
+        finally:
+            transport.close()
+
+    async def _read_lines(self, stream: asyncio.StreamReader) -> None:
         rest = b""
         while chunk := await stream.read(64 * 1024):
             *lines, rest = (rest + chunk).split(b"\n")
@@ -176,6 +189,12 @@ class Child:
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)
+
+
+async def _cancel(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _how(code: int) -> str:
