@@ -41,6 +41,12 @@ class Hiding(dict[str, Any]):
     __slots__ = ()
 
 
+class Fallback(dict[str, Any]):
+    """The outermost layer, whose members are seen only where no other layer has the name: the run's input."""
+
+    __slots__ = ()
+
+
 class MissingPathError(LookupError):
     """No value at a path: `at` is the part that was found, `known` the names there, nearest first."""
 
@@ -117,7 +123,7 @@ def _step(found: list[Any], name: str) -> list[Any]:
         return _indexed(first, name) if is_array(first) else []
     deeper: list[Any] = []
     for layer in found:
-        if name in layer:
+        if name in layer and not (deeper and isinstance(layer, Fallback)):
             value: Any = layer[name]
             if not is_object(value):
                 return deeper or [value]
@@ -136,7 +142,11 @@ def _indexed(items: Array, name: str) -> list[Any]:
 def _merged(layers: Sequence[Mapping[str, Any]]) -> Object:
     merged: Object = {}
     for layer in reversed(layers):
-        merged = {**merged, **layer} if isinstance(layer, Hiding) else _over(layer, merged)
+        if not isinstance(layer, Fallback):
+            merged = {**merged, **layer} if isinstance(layer, Hiding) else _over(layer, merged)
+    for layer in layers:
+        if isinstance(layer, Fallback):
+            merged = {**layer, **merged}
     return merged
 
 

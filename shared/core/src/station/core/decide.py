@@ -18,7 +18,7 @@ from station.contracts.events import (
     RunStarted,
     RunTimedOut,
 )
-from station.contracts.statuses import StepStatus
+from station.contracts.statuses import RunStatus, StepStatus
 from station.core import messages
 from station.core.decision import Decision
 from station.core.lifecycle import ENDED_STEPS, PAUSABLE
@@ -51,8 +51,7 @@ def resume_evaluated(turn: Turn, answer: messages.Evaluated) -> None:
 def _handle(turn: Turn, message: messages.AnyMessage) -> None:  # noqa: C901, PLR0912 - one line per message
     match message:
         case messages.Start():
-            turn.emit(RunStarted())
-            turn.agenda.append(Entry(turn.run.root, turn.program.definition.start))
+            _start(turn)
         case messages.Pause():
             _pause(turn, message)
         case messages.Resume():
@@ -89,6 +88,18 @@ def _ended(turn: Turn, what: str, code: str = "transition_not_allowed") -> bool:
     return True
 
 
+def _start(turn: Turn) -> None:
+    if turn.run.status is not RunStatus.PENDING:
+        _not_allowed(turn, "start")
+        return
+    _begin(turn)
+
+
+def _begin(turn: Turn) -> None:
+    turn.emit(RunStarted())
+    turn.agenda.append(Entry(turn.run.root, turn.program.definition.start))
+
+
 def _pause(turn: Turn, message: messages.Pause) -> None:
     if turn.run.status not in PAUSABLE:
         _not_allowed(turn, "pause")
@@ -102,6 +113,8 @@ def _resume(turn: Turn, message: messages.Resume) -> None:
         _not_allowed(turn, "resume")
         return
     turn.emit(RunResumed(reason=message.reason), actor=message.actor)
+    if run.started_at is None:
+        _begin(turn)
     for step in list(run.open.values()):
         if run.ended is None and run.open.get(step.step_id) is step:
             _go_on(turn, step)

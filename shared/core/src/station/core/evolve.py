@@ -11,8 +11,8 @@ from station.contracts import events as facts
 from station.contracts.events import Event
 from station.contracts.statuses import RunStatus
 from station.core import evolve_states, evolve_steps
-from station.core.context import Owned
-from station.core.run import Run, Scope, Signal
+from station.core.context import Fallback, Owned
+from station.core.run import Closed, Run, Scope, Signal
 
 
 def create(event: Event) -> Run:
@@ -23,7 +23,7 @@ def create(event: Event) -> Run:
         raise TypeError(message)
     writes = Owned(data.input)
     writes["steps"] = Owned(owner=writes.owner)
-    layers = [writes, {"input": data.input}]
+    layers = [writes, Fallback({"input": data.input})]
     root = Scope(path=(), key=None, container=None, writes=writes, layers=layers, places=())
     run = Run(
         run_id=event.run_id,
@@ -97,6 +97,8 @@ def _end(run: Run, event: Event, status: RunStatus) -> None:
     run.ended = status
     run.completed_at = event.at
     run.paused = False
+    for step in run.open.values():
+        run.closed[step.step_id] = Closed(step.attempt, step.token, step.status)
     run.scopes.clear()
     run.open.clear()
     run.executing = run.asking = run.listening = 0

@@ -77,6 +77,7 @@ def step_cancelled(run: Run, event: Event, data: facts.StepCancelled) -> None:
 def step_retry_scheduled(run: Run, event: Event, data: facts.StepRetryScheduled) -> None:
     """The next attempt takes the failed one's place."""
     failed = run.open[event.step_id or ""]
+    run.closed[failed.step_id] = Closed(failed.attempt, failed.token, failed.status)
     step = Step(
         step_id=failed.step_id,
         attempt=data.attempt,

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from station.contracts.actions import AGENT_RUN
 from station.contracts.errors import Cause, ErrorType, StepError
 from station.contracts.events import (
     RunCompleted,
@@ -22,17 +23,17 @@ from station.contracts.events import (
 from station.contracts.statuses import StepStatus
 from station.core import retries
 from station.core.context import NotAnObjectError, check_writable
-from station.core.definition import Foreach, Operation, Parallel, Retry, Switch
+from station.core.definition import Foreach, Operation, Parallel, Retry, State, Switch
 from station.core.paths import parse_path
 from station.core.run import Run, Scope, Step
-from station.core.schemas import compile_schema, violations
+from station.core.schemas import violations
 from station.core.tasks import step_task
 from station.core.turn import Entry, Turn
 
 
 def succeed(turn: Turn, step: Step, output: Any, actor: str | None = None) -> None:
     """Record the output of an attempt, unless it does not fit: then the attempt fails."""
-    error = _does_not_fit(turn, step, output)
+    error = does_not_fit(turn, step, output)
     if error is not None:
         fail(turn, step, error, actor=actor)
         return
@@ -56,7 +57,7 @@ def advance(turn: Turn, step: Step) -> None:
         leave(turn, step, StepStatus.SUCCEEDED, next_state=state.next, result_path=result_path(step, state))
         return
     error = step.error or StepError(type=ErrorType.INTERNAL, message="the step failed without saying why")
-    policy = state.retry if isinstance(state, Operation) else None
+    policy = _retry_policy(step, state)
     if policy is not None and retries.may_retry(policy, step.attempt, error):
         _schedule_retry(turn, step, policy)
         return
@@ -64,6 +65,12 @@ def advance(turn: Turn, step: Step) -> None:
         error = retries.final_error(policy, step.attempt, error)
     on_error = None if isinstance(state, Switch) else getattr(state, "on_error", None)
     leave(turn, step, step.status, next_state=on_error, error=error)
+
+
+def _retry_policy(step: Step, state: State) -> Retry | None:
+    """Give the policy for an attempt that a runner had; one whose input could not be made would fail the same again."""
+    tried = step.action == AGENT_RUN and step.started_at is not None
+    return state.retry if tried and isinstance(state, Operation) else None
 
 
 def leave(
@@ -100,7 +107,8 @@ def result_path(step: Step, state: Any) -> str | None:
     return None
 
 
-def _does_not_fit(turn: Turn, step: Step, output: Any) -> StepError | None:
+def does_not_fit(turn: Turn, step: Step, output: Any) -> StepError | None:
+    """Say why an output is too large or cannot be written where the state's result goes, or None."""
     size = len(msgspec.json.encode(output))
     limits = turn.limits
     if size > limits.max_output_bytes:
@@ -126,7 +134,9 @@ def unwritable(turn: Turn, step: Step, value: Any, size: int) -> StepError | Non
 
 
 def _measure(run: Run) -> int:
-    return sum(len(msgspec.json.encode(scope.writes)) for scope in run.scopes.values())
+    written: list[Any] = [scope.writes for scope in run.scopes.values()]
+    written += [step.children.results for step in run.open.values() if step.children is not None]
+    return sum(len(msgspec.json.encode(value)) for value in written)
 
 
 def _too_large(message: str) -> StepError:
@@ -161,7 +171,7 @@ def join(turn: Turn, container: Step) -> None:
     if children is not None and children.errors:
         fail(turn, container, _joined_error(container))
         return
-    error = unwritable(turn, container, {}, 0)
+    error = unwritable(turn, container, [] if isinstance(state, Foreach) else {}, 0)
     if error is not None:
         fail(turn, container, error)
         return
@@ -192,9 +202,9 @@ def _end_run(turn: Turn, scope: Scope, step: Step, error: StepError | None) -> N
     if error is not None:
         turn.fail_run(error, step.state_name)
         return
-    schema = turn.program.definition.output_schema
-    if schema is not None:
-        problems = violations(compile_schema(schema), scope.ending)
+    validator = turn.program.output_validator
+    if validator is not None:
+        problems = violations(validator, scope.ending)
         if problems:
             listed = "; ".join(f"{problem.path or '/'}: {problem.message}" for problem in problems[:5])
             turn.fail_run(

@@ -33,15 +33,14 @@ def may_retry(policy: Retry, attempt: int, error: StepError) -> bool:
 def backoff_ms(policy: Retry, step_id: str, attempt: int) -> int:
     """Give the pause after a failed attempt: exponential, capped, and spread by a jitter that replays the same."""
     seconds = float(policy.backoff_seconds)
-    limit = policy.max_backoff_seconds
+    limit = _LONGEST if policy.max_backoff_seconds is None else min(policy.max_backoff_seconds, _LONGEST)
     for _ in range(attempt - 1):
         seconds *= policy.multiplier
-        if limit is not None and seconds >= limit:
+        if seconds >= limit:
             break
-    if limit is not None:
-        seconds = min(seconds, limit)
+    seconds = min(seconds, limit)
     spread = seconds * policy.jitter * (2 * unit_interval(f"{step_id}:{attempt}") - 1)
-    return max(0, round((min(seconds, _LONGEST) + spread) * 1000))
+    return max(0, round((seconds + spread) * 1000))
 
 
 def final_error(policy: Retry, attempt: int, error: StepError) -> StepError:

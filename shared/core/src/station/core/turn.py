@@ -74,7 +74,9 @@ class Turn:
             self.decision.stops.append(Stop(step_id=step.step_id, attempt=step.attempt, token=step.token))
 
     def close_open_steps(self, reason: str) -> None:
-        """Cancel every attempt that has no outcome yet; the run is about to end."""
+        """Cancel every attempt that has no outcome yet, and hand nothing out: the run is about to end."""
+        self.decision.tasks.clear()
+        self.decision.asks.clear()
         for step in list(self.run.open.values()):
             if step.status not in ENDED_STEPS:
                 self.stop(step)

@@ -24,7 +24,7 @@ from station.core.definition import Operation
 from station.core.identity import approval_id, digest
 from station.core.instants import to_text
 from station.core.messages import DecideApproval
-from station.core.outcomes import advance, fail, leave, result_path, succeed
+from station.core.outcomes import advance, does_not_fit, fail, leave, result_path, succeed
 from station.core.paths import PathError, parse_path
 from station.core.run import Approval, Step
 from station.core.states.arrival import Arrival
@@ -34,6 +34,11 @@ from station.core.turn import Turn
 
 def ask(turn: Turn, arrival: Arrival, step: Step, wanted: HumanApprovalInput, state: Operation) -> None:
     """Open the approval: the question, what is shown with it, who may answer and until when."""
+    problem = _unanswerable(step, wanted)
+    if problem is not None:
+        message = f"input of state {state.name!r} for {state.action}: {problem}"
+        fail(turn, step, StepError(type=ErrorType.VALIDATION, message=message, retryable=False))
+        return
     try:
         summary = arrival.read(parse_path(wanted.summary_path)) if wanted.summary_path is not None else None
     except (MissingPathError, PathError) as problem:
@@ -108,8 +113,12 @@ def time_out(turn: Turn, step: Step) -> None:
     if target == "fail":
         fail(turn, step, error, timed_out=True)
         return
-    output = ApprovalOutput(approved=False, decided_by=None, comment=None, decided_at=None)
-    turn.emit(StepTimedOut(attempt=step.attempt, error=error, output=msgspec.to_builtins(output)), step.step_id)
+    output = msgspec.to_builtins(ApprovalOutput(approved=False, decided_by=None, comment=None, decided_at=None))
+    problem = does_not_fit(turn, step, output)
+    if problem is not None:
+        fail(turn, step, problem)
+        return
+    turn.emit(StepTimedOut(attempt=step.attempt, error=error, output=output), step.step_id)
     advance_timed_out(turn, step)
 
 
@@ -145,6 +154,15 @@ def find(turn: Turn, identity: str) -> Approval | None:
     return None
 
 
+def _unanswerable(step: Step, wanted: HumanApprovalInput) -> str | None:
+    """Say what templates made of a question that loading would have refused: it must not fall open."""
+    if "approvers" in step.input and not wanted.approvers:
+        return "approvers is an empty list, with which anybody could decide; leave it out if that is meant"
+    if wanted.quorum < 1:
+        return f"quorum must be at least 1, not {wanted.quorum}"
+    return None
+
+
 def _refused(turn: Turn, approval: Approval, message: DecideApproval) -> bool:
     if approval.deadline_at is not None and turn.now >= approval.deadline_at:
         turn.refuse("deadline_passed", f"the deadline passed at {to_text(approval.deadline_at)}")
@@ -163,10 +181,15 @@ def _refused(turn: Turn, approval: Approval, message: DecideApproval) -> bool:
 
 def _rejected(turn: Turn, approval: Approval, message: DecideApproval) -> None:
     step, reason = approval.step, _reason(approval.step)
-    if _wanted(step).on_reject == "fail":
+    target = _wanted(step).on_reject
+    if target == "fail":
         fail(turn, step, StepError(type=ErrorType.CANCELLED, message=reason, retryable=False), actor=message.by)
         return
     output = _output(turn, message, approved=False)
+    problem = does_not_fit(turn, step, output) if target != "cancel" else None
+    if problem is not None:
+        fail(turn, step, problem, actor=message.by)
+        return
     turn.emit(StepCancelled(attempt=step.attempt, reason=reason, output=output), step.step_id, message.by)
     advance_cancelled(turn, step)
 

@@ -8,6 +8,7 @@ import msgspec
 
 from station.contracts import actions
 from station.contracts.errors import ErrorType, StepError
+from station.core.checks.fields import MAX_SECONDS
 from station.core.context import MissingPathError
 from station.core.definition import Operation
 from station.core.outcomes import fail
@@ -39,6 +40,11 @@ def enter(turn: Turn, arrival: Arrival, state: Operation) -> None:
         _fail(turn, step, f"input of state {state.name!r} for {state.action}: {problem}")
     else:
         step = arrival.entered(turn, "operation", action=state.action, value=rendered)
+        seconds = getattr(wanted, "timeout_seconds", None)
+        if seconds is not None and not 0 < seconds <= MAX_SECONDS:
+            bounds = f"timeoutSeconds must be above 0 and at most {MAX_SECONDS}, not {seconds}"
+            _fail(turn, step, f"input of state {state.name!r} for {state.action}: {bounds}")
+            return
         _begin(turn, arrival, step, wanted, state)
 
 
