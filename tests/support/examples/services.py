@@ -1,0 +1,46 @@
+"""One example of what services say of themselves, and of a refusal."""
+
+import msgspec
+
+from station.contracts.agents import AgentList, AgentSummary, AnnounceRunner, ListAgents
+from station.contracts.errors import Failure
+from station.contracts.health import DoctorReport, Finding, GetHealth, Health, RunDoctor
+from station.contracts.problems import Problem
+
+PROBLEM = Problem(
+    code="agent_invalid", path="production/agents/a.prompt", message="It has no model.", hint="Add a line `model:`."
+)
+AGENT = AgentSummary(
+    name="log-reader",
+    environment="production",
+    model="exec",
+    description="Reads logs.",
+    input_schema={"type": "object", "required": ["since"]},
+    output_schema={"type": "object"},
+    tools=("kubectl",),
+    source_file="production/agents/log-reader.prompt",
+    digest="b2" * 32,
+    updated_at="2026-01-02T03:04:05.678Z",
+)
+
+EXAMPLES: tuple[msgspec.Struct, ...] = (
+    ListAgents(environment="production", name="log-reader"),
+    AgentList(items=(AGENT,), problems=(PROBLEM,)),
+    AnnounceRunner(runner="runner-a", boot=7, environments=("production",), agents=(AGENT,), problems=(PROBLEM,)),
+    GetHealth(),
+    Health(service="scheduler", ready=True, detail="catching up", facts={"outboxDepth": 3}),
+    RunDoctor(limit=50),
+    DoctorReport(
+        checked_runs=50,
+        checked_events=900,
+        findings=(Finding(check="fold", subject="run_01jz0", detail="the stored status differs"),),
+        dead_letters=(Finding(check="dead_letter", subject="wf.task.run.x", detail="not JSON"),),
+    ),
+    Failure(
+        code="input_invalid",
+        detail="The input does not fit: /input/service: it is missing",
+        status=400,
+        errors=(PROBLEM,),
+        context={"status": "RUNNING"},
+    ),
+)

@@ -1,0 +1,74 @@
+"""One example of every message between scheduler and agent-runner."""
+
+import msgspec
+
+from station.contracts.errors import Cause, ErrorType, StepError
+from station.contracts.work import (
+    CancelSteps,
+    Claim,
+    Claims,
+    ClaimSteps,
+    Done,
+    Heartbeat,
+    HeartbeatAnswer,
+    HeldStep,
+    ReleaseSteps,
+    ReportAnswer,
+    ReportResults,
+    StepRef,
+    StepResult,
+    StepTask,
+)
+
+HELD = HeldStep(run_id="run_01jz0", step_id="checkPods-5f2a", attempt=2, token=14)
+ERROR = StepError(
+    type=ErrorType.AGENT_ERROR,
+    message="exit status 2",
+    retryable=False,
+    causes=(Cause(type=ErrorType.TOOL_ERROR, message="no such pod", where="0"),),
+)
+
+EXAMPLES: tuple[msgspec.Struct, ...] = (
+    StepTask(
+        run_id="run_01jz0",
+        step_id="checkPods-5f2a",
+        attempt=2,
+        workflow_id="incident-triage",
+        state_name="checkPods",
+        environment="production",
+        agent="log-reader",
+        task="read the logs",
+        variables={"since": "1h"},
+        timeout_seconds=30.5,
+        idempotency_key="run_01jz0:checkPods-5f2a:2",
+    ),
+    ClaimSteps(runner="runner-a", boot=7, steps=(StepRef(run_id="run_01jz0", step_id="checkPods-5f2a", attempt=2),)),
+    Claims(
+        claims=(
+            Claim(verdict="run", token=14, agent_run_id="agent_01jz1", lease_seconds=15.0),
+            Claim(verdict="busy", reason="runner-b holds it"),
+            Claim(verdict="skip", reason="it has succeeded", output={"errorRate": 0.07}),
+        )
+    ),
+    Heartbeat(runner="runner-a", boot=7, steps=(HELD,)),
+    HeartbeatAnswer(lost=(HELD,)),
+    ReportResults(
+        runner="runner-a",
+        boot=7,
+        results=(
+            StepResult(
+                run_id="run_01jz0",
+                step_id="checkPods-5f2a",
+                attempt=2,
+                token=14,
+                output={"errorRate": 0.07},
+                duration_ms=1500,
+            ),
+            StepResult(run_id="run_01jz0", step_id="readLogs-0b1c", attempt=1, token=15, error=ERROR, cancelled=True),
+        ),
+    ),
+    ReportAnswer(verdicts=("accepted", "fenced")),
+    ReleaseSteps(runner="runner-a", boot=7, steps=(HELD,)),
+    CancelSteps(run_id="run_01jz0", steps=(HELD,), reason="the run was cancelled"),
+    Done(),
+)
