@@ -175,9 +175,7 @@ def join(turn: Turn, container: Step) -> None:
     if error is not None:
         fail(turn, container, error)
         return
-    leave(
-        turn, container, StepStatus.SUCCEEDED, next_state=state.next, result_path=result_path(container, state)
-    )
+    leave(turn, container, StepStatus.SUCCEEDED, next_state=state.next, result_path=result_path(container, state))
 
 
 def _joined_error(container: Step) -> StepError:
@@ -189,7 +187,7 @@ def _joined_error(container: Step) -> StepError:
     )
     word = "branch" if container.state_type == "parallel" else "item"
     listed = "; ".join(f"{word} {cause.where}: {cause.message}" for cause in causes[:5])
-    more = f" (and {len(errors) - 5} more)" if len(errors) > 5 else ""  # noqa: PLR2004 - as many as are read
+    more = f" (and {len(errors) - 5} more)" if len(errors) > 5 else ""
     return StepError(
         type=kinds.pop() if len(kinds) == 1 else ErrorType.AGENT_ERROR,
         message=f"{len(errors)} of {container.state_name!r} failed: {listed}{more}",

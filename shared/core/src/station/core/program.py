@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypeAlias
 
 import msgspec
 
-from station.core.definition import Definition, Foreach, Parallel, State
+from station.contracts.actions import AGENT_RUN
+from station.core.definition import Definition, Foreach, Operation, Parallel, Schema, State
+from station.core.schemas import Validator, compile_schema
 
 Places: TypeAlias = tuple[str, ...]
 
@@ -23,6 +26,11 @@ class Program(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     definition: Definition
     scopes: dict[Places, ScopeProgram]
+    input_validator: Validator | None
+    """For ``inputSchema``; None takes every object."""
+    output_validator: Validator | None
+    agents: frozenset[str]
+    """Agents that are named outright, as ``name`` or ``name@environment``; a templated name shows only at run time."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +45,26 @@ def compile_program(definition: Definition) -> Program:
     """Index a checked definition."""
     scopes: dict[Places, ScopeProgram] = {}
     _add(scopes, (), definition.start, definition.states)
-    return Program(definition=definition, scopes=scopes)
+    return Program(
+        definition=definition,
+        scopes=scopes,
+        input_validator=_validator(definition.input_schema),
+        output_validator=_validator(definition.output_schema),
+        agents=frozenset(_agents(scopes)),
+    )
+
+
+def _validator(schema: Schema | None) -> Validator | None:
+    return None if schema is None else compile_schema(schema)
+
+
+def _agents(scopes: dict[Places, ScopeProgram]) -> Iterator[str]:
+    for scope in scopes.values():
+        for state in scope.states.values():
+            if isinstance(state, Operation) and state.action == AGENT_RUN:
+                agent = state.input.get("agent")
+                if isinstance(agent, str) and "{{" not in agent:
+                    yield agent
 
 
 def _add(scopes: dict[Places, ScopeProgram], places: Places, start: str, states: tuple[State, ...]) -> None:

@@ -35,7 +35,9 @@ def task_of(program: Program, run: Run, step: Step) -> StepTask:
         agent=name,
         task=_text(wanted.task),
         variables=wanted.variables,
-        timeout_seconds=smaller(wanted.timeout_seconds, state.timeout_seconds if isinstance(state, Operation) else None),
+        timeout_seconds=smaller(
+            wanted.timeout_seconds, state.timeout_seconds if isinstance(state, Operation) else None
+        ),
         idempotency_key=idempotency_key(run.run_id, step.step_id, step.attempt),
     )
 

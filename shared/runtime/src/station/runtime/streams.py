@@ -72,6 +72,22 @@ async def ensure_consumer(bus: Bus, stream: str, durable: str, filter_subject: s
     await bus.js.add_consumer(stream, config)  # pyright: ignore[reportUnknownMemberType]
 
 
+async def reset_consumer(bus: Bus, stream: str, durable: str, filter_subject: str, ack_wait: float = 30) -> bool:
+    """Make a consumer anew if messages are out unacknowledged: a receiver that is gone holds them until ``ack_wait``.
+
+    They are delivered again at once, also those that other receivers work on: receiving must be idempotent.
+    """
+    try:
+        found = await bus.js.consumer_info(stream, durable)
+        if not found.num_ack_pending:
+            return False
+        await bus.js.delete_consumer(stream, durable)
+    except js_errors.NotFoundError:
+        pass
+    await ensure_consumer(bus, stream, durable, filter_subject, ack_wait)
+    return True
+
+
 async def _ensure_stream(js: JetStreamContext, config: api.StreamConfig) -> bool:
     try:
         found = await js.stream_info(str(config.name))

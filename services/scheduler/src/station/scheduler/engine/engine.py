@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -51,6 +51,8 @@ class Watcher(Protocol):
 
 
 Evaluate = Callable[[Evaluation], Awaitable[messages.Evaluated]]
+Also = Callable[[Unit, Slot], None]
+"""Adds to the unit of a turn that was not refused, such as the answer under an idempotency key."""
 
 
 class Engine:
@@ -74,8 +76,8 @@ class Engine:
         self._evaluate = evaluate
         self._next_outbox_id = first_outbox_id
 
-    async def submit(self, run_id: str, message: messages.AnyMessage, also: Unit | None = None) -> Decision:
-        """Have one message decided and stored, with ``also`` in the same transaction unless it is refused.
+    async def submit(self, run_id: str, message: messages.AnyMessage, also: Also | None = None) -> Decision:
+        """Have one message decided and stored, with what ``also`` adds in the same transaction.
 
         Raises UnknownRun, and NotStored if the store failed.
         """
@@ -88,8 +90,9 @@ class Engine:
         if decision.evaluations:
             slot.hold()
             return await self._finish_evaluated(slot, turn, also)
-        unit = also if also is not None and decision.refusal is None else Unit()
-        await self._commit(unit, [self._stage(unit, slot, decision)])
+        unit = Unit()
+        moves = [self._stage(unit, slot, decision, also)]
+        await self._commit(unit, moves)
         return decision
 
     async def submit_many(self, pairs: Sequence[tuple[str, messages.AnyMessage]]) -> list[Decision | Exception]:
@@ -110,7 +113,7 @@ class Engine:
             answers = [failure if isinstance(answer, Decision) else answer for answer in answers]
         return [await _outcome(answer) if isinstance(answer, asyncio.Future) else answer for answer in answers]
 
-    async def start(self, created: Event, program: Program, also: Unit | None = None) -> Slot:
+    async def start(self, created: Event, program: Program, also: Also | None = None) -> Slot:
         """Store a new run and take its first steps, in one transaction. Raises NotStored."""
         slot = Slot(create(created), program, "")
         self.runs.add(slot)
@@ -120,8 +123,9 @@ class Engine:
             slot.hold()
             await self._finish_evaluated(slot, turn, also)
         else:
-            unit = also or Unit()
-            await self._commit(unit, [self._stage(unit, slot, decision)])
+            unit = Unit()
+            moves = [self._stage(unit, slot, decision, also)]
+            await self._commit(unit, moves)
         return slot
 
     def _decide_in(
@@ -137,15 +141,15 @@ class Engine:
         moves.append(self._stage(unit, slot, decision))
         return decision
 
-    async def _finish_evaluated(self, slot: Slot, turn: Turn, also: Unit | None) -> Decision:
+    async def _finish_evaluated(self, slot: Slot, turn: Turn, also: Also | None) -> Decision:
         """Have the turn's evaluations answered, then store it. The slot is held on entry."""
         try:
             while turn.decision.evaluations:
                 asked, turn.decision.evaluations = turn.decision.evaluations, []
                 for evaluation in asked:
                     resume_evaluated(turn, await self._evaluate(evaluation))
-            unit = also or Unit()
-            moves = [self._stage(unit, slot, turn.decision)]
+            unit = Unit()
+            moves = [self._stage(unit, slot, turn.decision, also)]
             committed = self._send(unit, moves)
         except BaseException:
             self.runs.drop(slot)
@@ -169,7 +173,7 @@ class Engine:
             self.runs.drop(slot)
             raise
 
-    def _stage(self, unit: Unit, slot: Slot, decision: Decision) -> Move:
+    def _stage(self, unit: Unit, slot: Slot, decision: Decision, also: Also | None = None) -> Move:
         run, now = slot.run, self._now()
         steps: list[Step] = []
         events: list[record.StoredEvent] = []
@@ -195,6 +199,8 @@ class Engine:
         if events:
             self._next_outbox_id += 1
             record.record_outgoing(unit, outgoing)
+        if also is not None and decision.refusal is None:
+            also(unit, slot)
         return Move(slot=slot, decision=decision, steps=steps, outgoing=outgoing)
 
     def _send(self, unit: Unit, moves: list[Move]) -> asyncio.Future[None]:

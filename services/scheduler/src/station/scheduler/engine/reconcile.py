@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from nats import errors as nats_errors
 
 from station.contracts import subjects
 from station.contracts.statuses import StepStatus
 from station.contracts.work import StepRef
+from station.core.messages import AnyMessage
 from station.core.tasks import task_of
 from station.runtime import metrics, streams
 from station.runtime.bus import Bus
@@ -80,18 +81,29 @@ class Reconcile:
         for durable, subject in _CONSUMERS:
             await streams.ensure_consumer(self._bus, subjects.TASKS_STREAM, durable, subject)
 
-    async def hand_out_again(self, pairs: list[tuple[str, object]]) -> None:
+    async def hand_out_again(self, pairs: Sequence[tuple[str, AnyMessage]]) -> None:
         """Submit messages that void tokens and hand attempts out anew."""
         for start in range(0, len(pairs), _BATCH):
             batch = pairs[start : start + _BATCH]
-            answers = await self._engine.submit_many(batch)  # pyright: ignore[reportArgumentType]
+            answers = await self._engine.submit_many(batch)
             WIPES.labels("lease").inc(len(batch))
             for (run_id, _), answer in zip(batch, answers, strict=True):
                 if isinstance(answer, Exception):
                     log.error("not_handed_out_again", run_id=run_id, error=str(answer))
 
+    async def runner_restarted(self, runner: str, boot: int) -> None:
+        """Everything that earlier boots of a runner had fetched or claimed is free again."""
+        try:
+            if await streams.reset_consumer(
+                self._bus, subjects.TASKS_STREAM, subjects.RUNNER_CONSUMER, subjects.RUNNER_FILTER
+            ):
+                WIPES.labels("consumer").inc()
+        except (nats_errors.Error, TimeoutError) as error:
+            log.warning("consumer_not_reset", error=str(error) or type(error).__name__)
+        await self.hand_out_again(self._attempts.of_earlier_boots(runner, boot))
+
     async def _revoke_expired(self) -> None:
-        await self.hand_out_again(list(self._attempts.expired()))
+        await self.hand_out_again(self._attempts.expired())
 
     async def _send_overdue(self) -> None:
         for ref in self._attempts.overdue(_BATCH):

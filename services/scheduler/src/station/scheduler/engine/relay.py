@@ -42,9 +42,7 @@ SENT = metrics.counter("relay_messages_total", "Messages sent to the broker.", [
 RESENT = metrics.counter("relay_resent_total", "Turns sent again because an acknowledgement did not come.")
 
 _OUTBOX = "SELECT id, run_id, first_seq, last_seq, messages, created_at FROM outbox ORDER BY id"
-_EVENTS = (
-    f"SELECT {EVENT_COLUMNS} FROM workflow_run_events WHERE run_id = ? AND seq BETWEEN ? AND ? ORDER BY seq"  # noqa: S608 - our own names
-)
+_EVENTS = f"SELECT {EVENT_COLUMNS} FROM workflow_run_events WHERE run_id = ? AND seq BETWEEN ? AND ? ORDER BY seq"  # noqa: S608 - our own names
 _TRACE = "SELECT json_extract(data, '$.traceparent') FROM workflow_run_events WHERE run_id = ? AND seq = 1"
 
 _encode = msgspec.json.Encoder().encode

@@ -13,9 +13,7 @@ def _insert(table: str, columns: tuple[str, ...]) -> str:
 INSERT_RUN = _insert("workflow_runs", (*rows.RUN_COLUMNS, "last_hash"))
 INSERT_DOCUMENT = _insert("workflow_run_documents", rows.DOCUMENT_COLUMNS)
 INSERT_STEP = _insert("workflow_run_steps", rows.STEP_COLUMNS)
-INSERT_EVENT = _insert(
-    "workflow_run_events", ("run_id", "seq", "type", "at", "step_id", "actor", "data", "hash")
-)
+INSERT_EVENT = _insert("workflow_run_events", ("run_id", "seq", "type", "at", "step_id", "actor", "data", "hash"))
 INSERT_OUTBOX = _insert("outbox", ("id", "run_id", "first_seq", "last_seq", "messages", "created_at"))
 INSERT_KEY = _insert("idempotency_keys", ("principal", "key", "fingerprint", "answer", "created_at"))
 INSERT_DEAD_LETTER = _insert("dead_letters", ("subject", "body", "reason", "at"))
@@ -33,11 +31,17 @@ UPDATE workflow_run_steps SET status = ?, output = ?, error = ?, agent_run_id = 
     signal = ?, started_at = ?, completed_at = ?, wake_at = ?
 WHERE run_id = ? AND entered_seq = ? AND attempt = ?
 """
-UPSERT_APPROVAL = _insert("workflow_approvals", rows.APPROVAL_COLUMNS) + """
+UPSERT_APPROVAL = (
+    _insert("workflow_approvals", rows.APPROVAL_COLUMNS)
+    + """
 ON CONFLICT (approval_id) DO UPDATE SET status = excluded.status, decisions = excluded.decisions,
     decided_at = excluded.decided_at
 """
-UPSERT_SIGNAL = _insert("workflow_signals", rows.SIGNAL_COLUMNS) + """
+)
+UPSERT_SIGNAL = (
+    _insert("workflow_signals", rows.SIGNAL_COLUMNS)
+    + """
 ON CONFLICT (run_id, received_seq) DO UPDATE SET consumed_by = excluded.consumed_by
 """
+)
 DELETE_OUTBOX = "DELETE FROM outbox WHERE id = ?"

@@ -92,9 +92,7 @@ def decide(turn: Turn, message: DecideApproval) -> None:
         return
     decisive = sum(decision.decision == "approve" for decision in approval.decisions) + 1 >= approval.quorum
     turn.emit(
-        ApprovalApproved(
-            approval_id=approval.approval_id, by=message.by, comment=message.comment, decisive=decisive
-        ),
+        ApprovalApproved(approval_id=approval.approval_id, by=message.by, comment=message.comment, decisive=decisive),
         approval.step.step_id,
         message.by,
     )
@@ -208,9 +206,7 @@ def _leave_decided(turn: Turn, step: Step, target: str, error: StepError | None)
 
 def _output(turn: Turn, message: DecideApproval, *, approved: bool) -> Any:
     return msgspec.to_builtins(
-        ApprovalOutput(
-            approved=approved, decided_by=message.by, comment=message.comment, decided_at=to_text(turn.now)
-        )
+        ApprovalOutput(approved=approved, decided_by=message.by, comment=message.comment, decided_at=to_text(turn.now))
     )
 
 

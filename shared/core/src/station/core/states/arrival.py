@@ -19,7 +19,7 @@ class Arrival:
 
     __slots__ = ("foreach_index", "layers", "path", "state", "step_id", "visit")
 
-    def __init__(  # noqa: PLR0917, PLR0913 - the six facts that make an identity, in the order of the identity
+    def __init__(  # noqa: PLR0917 - the six facts that make an identity, in the order of the identity
         self,
         run_id: str,
         state: State,

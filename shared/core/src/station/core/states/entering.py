@@ -7,7 +7,7 @@ from typing import Any, assert_never
 from station.contracts.errors import ErrorType, StepError
 from station.core.context import Hiding
 from station.core.definition import Foreach, Inject, Operation, Parallel, State, Switch
-from station.core.run import Scope, ScopePath, Step
+from station.core.run import ScopePath, Step
 from station.core.states import foreach, inject, operation, parallel, switch
 from station.core.states.arrival import Arrival
 from station.core.turn import Entry, Turn
@@ -81,4 +81,3 @@ def _fail_over_limit(turn: Turn, entry: Entry) -> None:
         f" {entry.state_name!r}: is there a loop that never ends?"
     )
     turn.fail_run(StepError(type=ErrorType.LIMIT, message=message, retryable=False), entry.state_name)
-

@@ -38,5 +38,8 @@ def _count(arrival: Arrival, state: Foreach) -> tuple[int, str | None]:
     except MissingPathError as missing:
         return 0, f"itemsPath of state {state.name!r}: {missing}"
     if not is_array(items):
-        return 0, f"itemsPath {state.items_path!r} of state {state.name!r} must be a list; it is of type {json_type(items)}"
+        return (
+            0,
+            f"itemsPath {state.items_path!r} of state {state.name!r} must be a list; it is of type {json_type(items)}",
+        )
     return len(items), None

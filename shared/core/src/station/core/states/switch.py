@@ -46,9 +46,7 @@ def decide(turn: Turn, step: Step, matched: int, problem: str | None = None) -> 
     if target is None and not state.end:
         _fail(turn, step, f"switch {state.name!r}: no condition holds and there is no defaultNext")
         return
-    leave(
-        turn, step, StepStatus.SUCCEEDED, next_state=target, matched=matched if matched >= 0 else None
-    )
+    leave(turn, step, StepStatus.SUCCEEDED, next_state=target, matched=matched if matched >= 0 else None)
 
 
 def _bindings(arrival: Arrival, state: Switch, expressions: tuple[Expression, ...]) -> dict[str, Any]:

@@ -1,0 +1,25 @@
+"""``python -m station.scheduler``: read the settings, run until told to stop."""
+
+import os
+import sys
+
+from station.runtime import lifecycle, logging
+from station.runtime.settings import load
+from station.scheduler import app
+from station.scheduler.settings import Settings
+
+
+async def _main(stop: lifecycle.Stop) -> None:
+    logging.setup(app.SERVICE)  # so that wrong settings can be told
+    settings = load(Settings, os.environ)
+    logging.setup(app.SERVICE, settings.log_format, settings.log_level)
+    await app.run(settings, stop)
+
+
+def main() -> None:
+    """Run the service; the exit code says how it ended."""
+    sys.exit(lifecycle.run(_main))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,264 @@
+"""Wires the scheduler together, and says in which order it starts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from typing import Any
+
+from station.contracts.health import GetHealth, Health
+from station.core.program import Limits
+from station.runtime import telemetry
+from station.runtime.broker import inbox_prefix
+from station.runtime.bus import Bus
+from station.runtime.clock import now_ms
+from station.runtime.health import Probes
+from station.runtime.lifecycle import Stop
+from station.runtime.logging import get_logger
+from station.runtime.rpc import serve
+from station.runtime.settings import effective
+from station.scheduler.endpoints import Answerers, endpoints
+from station.scheduler.engine.attempts import Attempts
+from station.scheduler.engine.engine import Engine
+from station.scheduler.engine.figures import Figures
+from station.scheduler.engine.loading import Programs
+from station.scheduler.engine.reconcile import Reconcile
+from station.scheduler.engine.relay import Relay
+from station.scheduler.engine.runs import Runs
+from station.scheduler.engine.spans import Spans
+from station.scheduler.engine.stops import Stops
+from station.scheduler.engine.timers import Timers
+from station.scheduler.evaluation import Evaluator
+from station.scheduler.evaluator.pool import EvaluatorPool
+from station.scheduler.handlers.approvals import Approvals
+from station.scheduler.handlers.catalog import Catalog
+from station.scheduler.handlers.definitions import Definitions
+from station.scheduler.handlers.health import Doctor
+from station.scheduler.handlers.idempotency import Idempotency
+from station.scheduler.handlers.intake import Intake
+from station.scheduler.handlers.queries import Queries
+from station.scheduler.handlers.runners import Runners
+from station.scheduler.handlers.runs import RunCommands
+from station.scheduler.handlers.steps import StepRequests
+from station.scheduler.handlers.workflows import Workflows
+from station.scheduler.housekeeping import Housekeeping
+from station.scheduler.settings import Settings
+from station.scheduler.store.database import Lock, open_writer, path_of
+from station.scheduler.store.reader import Reader
+from station.scheduler.store.writer import Writer
+from station.scheduler.sync import Sync
+
+log = get_logger("app")
+
+SERVICE = "scheduler"
+VERSION = "0.1.0"
+
+
+class Scheduler:
+    """One scheduler: its parts, made for one database and one connection."""
+
+    def __init__(
+        self, settings: Settings, bus: Bus, writer: Writer, reader: Reader, pool: EvaluatorPool, last_outbox_id: int
+    ) -> None:
+        limits = Limits(
+            max_states=settings.max_states,
+            max_output_bytes=settings.max_output_bytes,
+            max_context_bytes=settings.max_context_bytes,
+        )
+        self.reader = reader
+        self.programs = Programs(reader)
+        self.engine = Engine(
+            writer=writer,
+            runs=Runs(reader, self.programs),
+            limits=limits,
+            now=now_ms,
+            evaluate=Evaluator(pool),
+            first_outbox_id=last_outbox_id + 1,
+        )
+        self.relay = Relay(bus, writer, now_ms)
+        self.timers = Timers(self.engine, now_ms)
+        self.attempts = Attempts(now_ms, round(settings.lease_seconds * 1000))
+        self.reconcile = Reconcile(
+            bus=bus,
+            engine=self.engine,
+            attempts=self.attempts,
+            relay=self.relay,
+            now=now_ms,
+            period=settings.reconcile_seconds,
+        )
+        self.catalog = Catalog(writer, now_ms)
+        self.runners = Runners(writer, now_ms)
+        self.definitions = Definitions(
+            writer=writer, reader=reader, programs=self.programs, catalog=self.catalog, now=now_ms
+        )
+        self.sync = Sync(root=settings.environments_dir, definitions=self.definitions, catalog=self.catalog)
+        self.idempotency = Idempotency(reader, now_ms)
+        self.runs = RunCommands(
+            engine=self.engine,
+            definitions=self.definitions,
+            catalog=self.catalog,
+            idempotency=self.idempotency,
+            limits=limits,
+            now=now_ms,
+        )
+        self.intake = Intake(bus=bus, runs=self.runs, writer=writer, now=now_ms)
+        self.housekeeping = Housekeeping(writer, reader, now_ms)
+
+    async def load(self) -> None:
+        """Take up everything that the store holds."""
+        for part in (self.catalog, self.runners, self.relay, self.timers, self.attempts):
+            await part.load(self.reader)
+        await self.definitions.load()
+
+    def watch(self, bus: Bus, spans: telemetry.Telemetry) -> None:
+        """Connect those who act on commits, in the order in which they act."""
+        self.engine.watchers += [
+            self.attempts,
+            self.timers,
+            self.relay,
+            Stops(bus),
+            Figures(),
+            Spans(spans),
+        ]
+
+    def background(self) -> list[Coroutine[Any, Any, None]]:
+        """Give everything that runs for ever."""
+        return [
+            self.relay.run(),
+            self.timers.run(),
+            self.reconcile.run(),
+            self.sync.run(),
+            self.intake.run(),
+            self.housekeeping.run(),
+        ]
+
+    def answerers(self, bus: Bus, database: Path) -> Answerers:
+        """Give those who answer requests."""
+        return Answerers(
+            runs=self.runs,
+            workflows=Workflows(self.definitions, self.reader, now_ms),
+            steps=StepRequests(
+                engine=self.engine,
+                attempts=self.attempts,
+                reconcile=self.reconcile,
+                catalog=self.catalog,
+                runners=self.runners,
+                reader=self.reader,
+            ),
+            approvals=Approvals(self.engine, self.reader, self.idempotency),
+            queries=Queries(reader=self.reader, engine=self.engine, relay=self.relay, attempts=self.attempts, bus=bus),
+            catalog=self.catalog,
+            doctor=Doctor(database, self.engine.writer),
+        )
+
+
+async def run(settings: Settings, stop: Stop) -> None:
+    """The whole life of the process. Raises StoreError when the database cannot be used."""
+    log.info("starting", **effective(settings))
+    database = path_of(settings.database_url or f"sqlite:///{settings.data_dir / 'station.db'}")
+    lock = Lock(database)
+    lock.acquire()
+    try:
+        spans = telemetry.setup(SERVICE, settings.otlp_endpoint)
+        async with _store(database, stop) as (writer, reader), _evaluators(settings.evaluators) as pool:
+            connecting = asyncio.create_task(
+                Bus.connect(settings.nats_url, name=SERVICE, inbox_prefix=inbox_prefix(SERVICE))
+            )
+            await _first(connecting, stop)
+            if connecting.done():
+                bus = connecting.result()
+                try:
+                    await _serve(settings, bus, writer, reader, pool, spans, database, stop)
+                finally:
+                    await bus.close()
+            else:
+                connecting.cancel()
+        spans.shutdown()
+    finally:
+        lock.release()
+    log.info("stopped")
+
+
+async def _serve(  # noqa: PLR0917 - the parts that are opened around it
+    settings: Settings,
+    bus: Bus,
+    writer: Writer,
+    reader: Reader,
+    pool: EvaluatorPool,
+    spans: telemetry.Telemetry,
+    database: Path,
+    stop: Stop,
+) -> None:
+    row = await reader.row("SELECT coalesce(max(id), 0) FROM outbox")
+    scheduler = Scheduler(settings, bus, writer, reader, pool, row[0] if row else 0)
+    await scheduler.load()
+    scheduler.watch(bus, spans)
+    await scheduler.reconcile.once()
+    answerers = scheduler.answerers(bus, database)
+
+    async def ready() -> Health:
+        health = await answerers.queries.health(GetHealth(), None)
+        detail = None if bus.connected else "not connected to NATS"
+        return Health(service=SERVICE, ready=detail is None, detail=detail, facts=health.facts)
+
+    probes = Probes(
+        service=SERVICE,
+        host=settings.metrics_host,
+        port=settings.metrics_port,
+        data_dir=settings.data_dir,
+        ready=ready,
+    )
+    async with probes:
+        served = await serve(
+            bus,
+            name=f"station-{SERVICE}",
+            version=VERSION,
+            description="Decides and records what runs do.",
+            endpoints=endpoints(answerers),
+        )
+        try:
+            await _until_stopped(scheduler.background(), stop)
+        finally:
+            await served.stop()
+
+
+async def _until_stopped(work: list[Coroutine[Any, Any, None]], stop: Stop) -> None:
+    """Keep everything going. What fails for good ends the process: a new start can mend what is in memory."""
+    tasks = [asyncio.create_task(one) for one in work]
+    stopping = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait({*tasks, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (*tasks, stopping):
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done - {stopping}:
+        task.result()
+
+
+async def _first(work: asyncio.Task[Any], stop: Stop) -> None:
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _store(database: Path, stop: Stop) -> AsyncIterator[tuple[Writer, Reader]]:
+    connection = await asyncio.to_thread(open_writer, database)
+    writer = Writer(connection, stop.fail)
+    reader = await Reader.open(database)
+    try:
+        yield writer, reader
+    finally:
+        await reader.close()
+        await writer.close()
+
+
+@contextlib.asynccontextmanager
+async def _evaluators(size: int) -> AsyncIterator[EvaluatorPool]:
+    pool = EvaluatorPool(size)
+    await pool.start()
+    try:
+        yield pool
+    finally:
+        await pool.close()

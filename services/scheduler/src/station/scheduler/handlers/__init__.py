@@ -1,0 +1,1 @@
+"""What the scheduler answers on the bus, one module per kind of request. No rule of a run is decided here."""

@@ -1,0 +1,163 @@
+"""The stream as a front door: other systems start runs, signal them and decide approvals by publishing JSON.
+
+A message that cannot be used is kept as a dead letter, counted and listed by the doctor; it is never tried for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from nats.aio.msg import Msg
+
+from station.contracts import headers as names
+from station.contracts import subjects
+from station.contracts.approvals import ApprovalView, Decide, Principal
+from station.contracts.problems import Problem
+from station.contracts.runs import SignalRun, StartRun
+from station.runtime import codec, metrics, streams
+from station.runtime.bus import Bus
+from station.runtime.errors import Refused, Unavailable, Undecodable
+from station.runtime.logging import get_logger
+from station.scheduler.engine import statements as sql
+from station.scheduler.handlers.runs import RunCommands
+from station.scheduler.store.writer import Unit, Writer
+
+log = get_logger("intake")
+
+TAKEN = metrics.counter("intake_total", "Messages from other systems, by what became of them.", ["kind", "outcome"])
+_BATCH = 64
+_TRY_LATER = frozenset({500, 503})
+
+
+class Instruction(msgspec.Struct, frozen=True, rename="camel"):
+    """What may be published on ``wf.task.resume.<run>``: a signal (``name``) or a decision (``approvalId``)."""
+
+    name: str | None = None
+    payload: Any = None
+    id: str | None = None
+    approval_id: str | None = None
+    decision: str | None = None
+    by: str | None = None
+    comment: str | None = None
+    summary_digest: str | None = None
+
+
+class Intake:
+    """Consumes ``wf.task.run.*`` and ``wf.task.resume.*``."""
+
+    def __init__(self, *, bus: Bus, runs: RunCommands, writer: Writer, now: Callable[[], int]) -> None:
+        self._bus = bus
+        self._runs = runs
+        self._writer = writer
+        self._now = now
+
+    async def run(self) -> None:
+        """Consume for ever."""
+        await asyncio.gather(
+            self._consume(subjects.START_CONSUMER, self._start), self._consume(subjects.RESUME_CONSUMER, self._resume)
+        )
+
+    async def _consume(self, durable: str, handle: Callable[[Msg, str], Any]) -> None:
+        fetcher = streams.Fetcher(self._bus, subjects.TASKS_STREAM, durable)
+        async for batch in fetcher.batches(max=_BATCH):
+            # Signals of one run keep their order; different runs go side by side.
+            by_run: dict[str, list[Msg]] = {}
+            for message in batch:
+                by_run.setdefault(message.subject.rsplit(".", 1)[-1], []).append(message)
+            await asyncio.gather(*(self._in_order(run_id, found, handle) for run_id, found in by_run.items()))
+
+    async def _in_order(self, run_id: str, messages: list[Msg], handle: Callable[[Msg, str], Any]) -> None:
+        for message in messages:
+            await self._take(run_id, message, handle)
+
+    async def _take(self, run_id: str, message: Msg, handle: Callable[[Msg, str], Any]) -> None:
+        kind = message.subject.split(".")[2]
+        try:
+            await handle(message, run_id)
+        except Undecodable as error:
+            await self._set_aside(message, kind, f"not readable: {error}")
+        except Refused as error:
+            if error.failure.status in _TRY_LATER:
+                await self._later(message, kind, str(error))
+            else:
+                await self._set_aside(message, kind, str(error))
+        except Unavailable as error:
+            await self._later(message, kind, str(error))
+        except Exception as error:
+            log.exception("intake_crashed", subject=message.subject)
+            await self._set_aside(message, kind, f"the scheduler failed on it: {error!r}")
+        else:
+            TAKEN.labels(kind, "taken").inc()
+            await message.ack()
+
+    async def _start(self, message: Msg, run_id: str) -> None:
+        request = _decode(message, StartRun)
+        started_by = request.actor if request.actor.startswith("bus") else f"bus:{request.actor}"
+        traceparent = (message.headers or {}).get(names.TRACEPARENT) or request.traceparent
+        # The run id is the identity: the same message again is the same run.
+        await self._runs.start(
+            msgspec.structs.replace(
+                request, run_id=run_id, actor=started_by, idempotency_key=None, traceparent=traceparent
+            )
+        )
+
+    async def _resume(self, message: Msg, run_id: str) -> None:
+        wanted = _decode(message, Instruction)
+        if wanted.approval_id is not None:
+            await self._decide(wanted, run_id)
+            return
+        if not wanted.name:
+            raise Undecodable(_NOTHING_TO_DO)
+        identity = wanted.id or (message.headers or {}).get("Nats-Msg-Id") or _stream_identity(message)
+        await self._runs.signal(
+            SignalRun(run_id=run_id, name=wanted.name, payload=wanted.payload, id=identity, actor="bus")
+        )
+
+    async def _decide(self, wanted: Instruction, run_id: str) -> None:
+        """A decision goes to approval-service like any other: it knows who may decide."""
+        request = msgspec.convert(
+            {
+                "runId": run_id,
+                "approvalId": wanted.approval_id,
+                "decision": wanted.decision,
+                "principal": msgspec.to_builtins(Principal(user=wanted.by or "", auth="bus")),
+                "comment": wanted.comment,
+                "summaryDigest": wanted.summary_digest,
+            },
+            Decide,
+        )
+        await self._bus.request(subjects.INBOX_DECIDE, request, ApprovalView, timeout=5.0)
+
+    async def _later(self, message: Msg, kind: str, why: str) -> None:
+        log.warning("intake_later", subject=message.subject, detail=why)
+        TAKEN.labels(kind, "later").inc()
+        await message.nak(delay=1)
+
+    async def _set_aside(self, message: Msg, kind: str, why: str) -> None:
+        """Keep a message that nobody can use; only when it is kept may the stream forget it."""
+        unit = Unit()
+        unit.add(sql.INSERT_DEAD_LETTER, (message.subject, message.data, why[:2000], self._now()))
+        try:
+            await self._writer.submit(unit)
+        except Exception as error:  # noqa: BLE001 - a full disk must not lose it
+            await self._later(message, kind, f"not kept: {error}")
+            return
+        log.warning("message_set_aside", subject=message.subject, detail=why)
+        TAKEN.labels(kind, "set_aside").inc()
+        await message.term()
+
+
+def _decode(message: Msg, wanted: type[Any]) -> Any:
+    return codec.decode(message.data, wanted, codec.content_type_of(message.headers, message.data))
+
+
+def _stream_identity(message: Msg) -> str:
+    """Name a signal after its place in the stream: a redelivery has the same."""
+    metadata = message.metadata
+    return f"bus-{int(metadata.timestamp.timestamp() * 1000)}-{metadata.sequence.stream}"
+
+
+_NOTHING_TO_DO = Problem("instruction_empty", "", "It names neither a signal nor an approval.", 'Send {"name": "…"}.')

@@ -1,0 +1,185 @@
+"""Queries about runs: one run, lists, steps, events, health. Lists come from rows; a live run's context from memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from station.contracts.health import GetHealth, Health
+from station.contracts.runs import (
+    EventPage,
+    GetRun,
+    ListEvents,
+    ListRuns,
+    ListSteps,
+    RunPage,
+    RunView,
+    StepPage,
+)
+from station.runtime.bus import Bus
+from station.runtime.rpc import RpcContext
+from station.scheduler.engine.attempts import Attempts
+from station.scheduler.engine.engine import Engine
+from station.scheduler.engine.loading import EVENT_COLUMNS
+from station.scheduler.engine.relay import Relay
+from station.scheduler.handlers import refusals, views
+from station.scheduler.handlers.waiting import OpenStep
+from station.scheduler.store.reader import Reader, Row
+
+_RUN = f"SELECT {views.SUMMARY_COLUMNS}, r.seq FROM workflow_runs r WHERE r.run_id = ?"  # noqa: S608 - our own names
+_DOCUMENT = "SELECT input, context, output FROM workflow_run_documents WHERE run_id = ?"
+_OPEN = """
+SELECT run_id, state_name, state_type, action, status, signal, wake_at FROM workflow_run_steps
+WHERE completed_at IS NULL AND run_id IN (SELECT value FROM json_each(?)) ORDER BY run_id, entered_seq
+"""
+_STEPS = f"""
+SELECT {views.STEP_COLUMNS} FROM workflow_run_steps
+WHERE run_id = ?1 AND (entered_seq, attempt) > (?2, ?3) ORDER BY entered_seq, attempt LIMIT ?4
+"""  # noqa: S608 - our own names
+_STEP_COUNT = "SELECT count(*) FROM workflow_run_steps WHERE run_id = ?"
+_EVENTS = f"""
+SELECT {EVENT_COLUMNS} FROM workflow_run_events
+WHERE run_id = ?1 AND seq > ?2 AND (?3 IS NULL OR type = ?3) ORDER BY seq LIMIT ?4
+"""  # noqa: S608 - our own names
+_EVENT_COUNT = "SELECT count(*) FROM workflow_run_events WHERE run_id = ?1 AND type = ?2"
+_REPLY_BYTES = 4 * 1024 * 1024
+
+
+class Queries:
+    """Reads for the gateway and approval-service."""
+
+    def __init__(self, *, reader: Reader, engine: Engine, relay: Relay, attempts: Attempts, bus: Bus) -> None:
+        self._reader = reader
+        self._engine = engine
+        self._relay = relay
+        self._attempts = attempts
+        self._bus = bus
+
+    async def run(self, request: GetRun, _: RpcContext) -> RunView:
+        """Show one run."""
+        row = await self._reader.row(_RUN, (request.run_id,))
+        if row is None:
+            raise refusals.run_not_found(request.run_id)
+        if row[10] is None:
+            slot = await self._engine.runs.get(request.run_id)
+            if slot.pending:
+                await self._engine.writer.barrier()
+            return views.run_view(slot.run)
+        document = await self._reader.row(_DOCUMENT, (request.run_id,))
+        given, context, output = document or ("{}", None, None)
+        return RunView(
+            **views.run_facts(row, []),
+            input=msgspec.json.decode(given),
+            context=msgspec.json.decode(context or "{}"),
+            output=None if output is None else msgspec.json.decode(output),
+            last_seq=row[12],
+        )
+
+    async def runs(self, request: ListRuns, _: RpcContext) -> RunPage:
+        """Show runs, newest first."""
+        where, chosen = _conditions(request)
+        page, values = where, list(chosen)
+        if request.cursor is not None:
+            page, values = [*where, "r.run_id < ?"], [*chosen, request.cursor]
+        sql = f"SELECT {views.SUMMARY_COLUMNS} FROM workflow_runs r {_where(page)} ORDER BY r.run_id DESC LIMIT ?"  # noqa: S608 - our own names
+        rows = await self._reader.rows(sql, (*values, request.limit + 1))
+        total = await self._reader.row(f"SELECT count(*) FROM workflow_runs r {_where(where)}", chosen)  # noqa: S608 - our own names
+        shown = rows[: request.limit]
+        open_by_run = await self._open([row[0] for row in shown if row[10] is None])
+        return RunPage(
+            items=tuple(views.run_summary(row, open_by_run.get(row[0], [])) for row in shown),
+            next_cursor=shown[-1][0] if len(rows) > request.limit else None,
+            total=total[0] if total else 0,
+        )
+
+    async def steps(self, request: ListSteps, _: RpcContext) -> StepPage:
+        """Show every attempt of a run, in the order in which states were entered."""
+        await self._check(request.run_id)
+        after = _pair(request.cursor)
+        rows = await self._reader.rows(_STEPS, (request.run_id, *after, request.limit + 1))
+        total = await self._reader.row(_STEP_COUNT, (request.run_id,))
+        shown = _fitting(rows[: request.limit], (9, 10))
+        more = len(rows) > len(shown)
+        return StepPage(
+            items=tuple(views.step_view(row) for row in shown),
+            next_cursor=f"{shown[-1][16]}.{shown[-1][6]}" if more and shown else None,
+            total=total[0] if total else 0,
+        )
+
+    async def events(self, request: ListEvents, _: RpcContext) -> EventPage:
+        """Show a run's events in order."""
+        run = await self._check(request.run_id)
+        rows = await self._reader.rows(_EVENTS, (request.run_id, request.after, request.type, request.limit + 1))
+        shown = _fitting(rows[: request.limit], (6,))
+        total = run[12]
+        if request.type is not None:
+            counted = await self._reader.row(_EVENT_COUNT, (request.run_id, request.type))
+            total = counted[0] if counted else 0
+        return EventPage(
+            items=tuple(views.event_view(row) for row in shown),
+            next_cursor=str(shown[-1][1]) if len(rows) > len(shown) and shown else None,
+            total=total,
+        )
+
+    async def health(self, _: GetHealth, __: RpcContext) -> Health:
+        """Say how the scheduler is doing."""
+        return Health(
+            service="scheduler",
+            ready=True,
+            facts={
+                "outboxDepth": self._relay.depth,
+                "stepsHeld": len(self._attempts.leases),
+                "stepsUnclaimed": len(self._attempts.dispatches),
+            },
+        )
+
+    async def _check(self, run_id: str) -> Row:
+        row = await self._reader.row(_RUN, (run_id,))
+        if row is None:
+            raise refusals.run_not_found(run_id)
+        return row
+
+    async def _open(self, run_ids: list[str]) -> dict[str, list[OpenStep]]:
+        found: dict[str, list[OpenStep]] = {}
+        if run_ids:
+            for run_id, *facts in await self._reader.rows(_OPEN, (msgspec.json.encode(run_ids).decode(),)):
+                found.setdefault(run_id, []).append(OpenStep(*facts))
+        return found
+
+
+def _conditions(request: ListRuns) -> tuple[list[str], list[Any]]:
+    where, values = list[str](), list[Any]()
+    if request.workflow_id is not None:
+        where.append("r.workflow_id = ?")
+        values.append(request.workflow_id)
+    if request.status is not None:
+        where.append("r.status = ?")
+        values.append(request.status)
+    for name, value in request.labels.items():
+        where.append("EXISTS (SELECT 1 FROM json_each(r.labels) l WHERE l.key = ? AND l.value = ?)")
+        values += [name, value]
+    return where, values
+
+
+def _where(conditions: list[str]) -> str:
+    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _pair(cursor: str | None) -> tuple[int, int]:
+    if cursor is None:
+        return 0, 0
+    first, _, second = cursor.partition(".")
+    if not (first + second).isascii() or not first.isdigit() or not second.isdigit() or len(cursor) > 30:
+        raise refusals.bad_cursor(cursor)
+    return int(first), int(second)
+
+
+def _fitting(rows: list[Row], columns: tuple[int, ...]) -> list[Row]:
+    """Cut a page before it outgrows one message; the first row always goes."""
+    size = 0
+    for index, row in enumerate(rows):
+        size += sum(len(row[column] or "") for column in columns)
+        if size > _REPLY_BYTES and index:
+            return rows[:index]
+    return rows

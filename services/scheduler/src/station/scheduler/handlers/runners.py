@@ -1,0 +1,46 @@
+"""Which boot of each runner is the newest. What earlier boots held is void: their process is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from station.scheduler.engine.engine import NotStored
+from station.scheduler.handlers import refusals
+from station.scheduler.store.reader import Reader
+from station.scheduler.store.writer import Unit, Writer
+
+_LIST = "SELECT runner, boot FROM runners"
+_PUT = """
+INSERT INTO runners (runner, boot, updated_at) VALUES (?, ?, ?)
+ON CONFLICT (runner) DO UPDATE SET boot = excluded.boot, updated_at = excluded.updated_at
+"""
+
+
+class Runners:
+    """Newest boots by runner."""
+
+    def __init__(self, writer: Writer, now: Callable[[], int]) -> None:
+        self._writer = writer
+        self._now = now
+        self._boots: dict[str, int] = {}
+
+    async def load(self, reader: Reader) -> None:
+        """Take up what the store holds."""
+        self._boots = {runner: boot for runner, boot in await reader.rows(_LIST)}
+
+    def boot_of(self, runner: str) -> int | None:
+        """Give the newest boot that is known of a runner."""
+        return self._boots.get(runner)
+
+    async def note(self, runner: str, boot: int) -> bool:
+        """Note a boot; tell whether it is new."""
+        if self._boots.get(runner) == boot:
+            return False
+        unit = Unit()
+        unit.add(_PUT, (runner, boot, self._now()))
+        try:
+            await self._writer.submit(unit)
+        except Exception as error:
+            raise refusals.not_stored(NotStored(str(error))) from error
+        self._boots[runner] = boot
+        return True

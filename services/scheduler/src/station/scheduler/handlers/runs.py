@@ -1,0 +1,222 @@
+"""Commands about runs: start, pause, resume, cancel, signal. Also what other systems send on the task stream ends here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from station.contracts.events import Event, RunCreated
+from station.contracts.problems import Problem
+from station.contracts.runs import ControlRun, RunView, SignalAccepted, SignalRun, StartRun
+from station.contracts.subjects import is_token
+from station.core import messages
+from station.core.decision import Decision
+from station.core.program import Limits, Program
+from station.core.schemas import violations
+from station.runtime.ids import new_id
+from station.runtime.rpc import RpcContext, refuse
+from station.scheduler.engine.engine import Also, Engine, NotStored
+from station.scheduler.engine.loading import UnknownRun
+from station.scheduler.engine.runs import Slot
+from station.scheduler.handlers import refusals
+from station.scheduler.handlers.catalog import Catalog
+from station.scheduler.handlers.definitions import Definitions
+from station.scheduler.handlers.idempotency import Idempotency
+from station.scheduler.handlers.views import run_view
+
+RESERVED = ("ctx", "steps")
+
+
+class RunCommands:
+    """Starts and steers runs."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        definitions: Definitions,
+        catalog: Catalog,
+        idempotency: Idempotency,
+        limits: Limits,
+        now: Callable[[], int],
+    ) -> None:
+        self._engine = engine
+        self._definitions = definitions
+        self._catalog = catalog
+        self._idempotency = idempotency
+        self._limits = limits
+        self._now = now
+        self._naming: dict[str, asyncio.Lock] = {}
+
+    async def start(self, request: StartRun, context: RpcContext | None = None) -> RunView:
+        """Start a run; the answer comes once it is on disk."""
+        if request.run_id is not None and not is_token(request.run_id):
+            raise refusals.invalid(
+                "run_id_invalid", f"runId {request.run_id!r} must be 1 to 128 of the characters A-Z a-z 0-9 _ -."
+            )
+        return await self._idempotency.once(
+            principal=request.actor,
+            key=request.idempotency_key,
+            request=request,
+            answer_type=RunView,
+            view=_view,
+            perform=lambda also: self._start(request, also, context),
+        )
+
+    async def pause(self, request: ControlRun, _: RpcContext) -> RunView:
+        """Hold a run."""
+        return await self._control(request, messages.Pause(actor=request.actor, reason=request.reason))
+
+    async def resume(self, request: ControlRun, _: RpcContext) -> RunView:
+        """Let a run go on."""
+        return await self._control(request, messages.Resume(actor=request.actor, reason=request.reason))
+
+    async def cancel(self, request: ControlRun, _: RpcContext) -> RunView:
+        """End a run."""
+        return await self._control(request, messages.Cancel(actor=request.actor, reason=request.reason))
+
+    async def signal(self, request: SignalRun, _: RpcContext | None = None) -> SignalAccepted:
+        """Deliver a signal."""
+        if not request.name:
+            raise refusals.invalid("signal_invalid", "A signal needs a name.")
+        identity = request.id or new_id("sig")
+        accepted = SignalAccepted(run_id=request.run_id, id=identity, name=request.name)
+
+        async def perform(also: Also | None) -> SignalAccepted:
+            message = messages.SendSignal(
+                actor=request.actor, signal_id=identity, name=request.name, payload=request.payload
+            )
+            decision = await submit(self._engine, request.run_id, message, also)
+            duplicate = decision.verdict == "duplicate"
+            return msgspec.structs.replace(accepted, duplicate=True) if duplicate else accepted
+
+        return await self._idempotency.once(
+            principal=request.actor,
+            key=request.idempotency_key,
+            request=request,
+            answer_type=SignalAccepted,
+            view=lambda _: accepted,
+            perform=perform,
+        )
+
+    async def _control(self, request: ControlRun, message: messages.AnyMessage) -> RunView:
+        async def perform(also: Also | None) -> RunView:
+            slot = await slot_of(self._engine, request.run_id)
+            await submit(self._engine, request.run_id, message, also)
+            return run_view(slot.run)
+
+        # Pause, resume and cancel are one kind of request with three meanings: the key must tell them apart.
+        named = msgspec.structs.replace(request, reason=f"{type(message).__name__}:{request.reason}")
+        return await self._idempotency.once(
+            principal=request.actor,
+            key=request.idempotency_key,
+            request=named,
+            answer_type=RunView,
+            view=_view,
+            perform=perform,
+        )
+
+    async def _start(self, request: StartRun, also: Also | None, context: RpcContext | None) -> RunView:
+        if request.run_id is None:
+            return await self._create(request, new_id("run"), also, context)
+        lock = self._naming.setdefault(request.run_id, asyncio.Lock())
+        try:
+            async with lock:
+                existing = await self._existing(request, request.run_id)
+                return existing or await self._create(request, request.run_id, also, context)
+        finally:
+            self._naming.pop(request.run_id, None)
+
+    async def _existing(self, request: StartRun, run_id: str) -> RunView | None:
+        """The run of that id, if it is the same start: whoever named it may send it again."""
+        try:
+            slot = await self._engine.runs.get(run_id)
+        except UnknownRun:
+            return None
+        run = slot.run
+        if run.workflow_id == request.workflow_id and run.input == request.input:
+            return run_view(run)
+        raise refuse(409, "run_id_taken", f"The run {run_id!r} exists and was started with something else.")
+
+    async def _create(self, request: StartRun, run_id: str, also: Also | None, context: RpcContext | None) -> RunView:
+        head = self._definitions.head(request.workflow_id)
+        if head is None:
+            raise refusals.workflow_not_found(request.workflow_id)
+        if head.status != "active":
+            raise refuse(
+                409, "workflow_disabled", f"Workflow {head.workflow_id!r} is disabled. Enable it to start new runs."
+            )
+        revision = request.version or head.revision
+        program = await self._definitions.program(head.workflow_id, revision)
+        environment = request.environment or head.environment or "default"
+        self._check_input(request, program)
+        self._catalog.check(program, environment)
+        now, seconds = self._now(), program.definition.timeout_seconds
+        created = Event(
+            run_id=run_id,
+            seq=1,
+            at=now,
+            actor=request.actor,
+            data=RunCreated(
+                workflow_id=head.workflow_id,
+                version=revision,
+                environment=environment,
+                input=request.input,
+                labels={**program.definition.labels, **request.labels},
+                started_by=request.actor,
+                deadline_at=None if seconds is None else now + round(seconds * 1000),
+                traceparent=request.traceparent or (context.traceparent if context else None),
+            ),
+        )
+        self._definitions.note_start(head.workflow_id, now)
+        try:
+            slot = await self._engine.start(created, program, also)
+        except NotStored as failure:
+            raise refusals.not_stored(failure) from failure
+        return run_view(slot.run)
+
+    def _check_input(self, request: StartRun, program: Program) -> None:
+        problems = [
+            Problem("reserved_name", f"/input/{name}", f"{name!r} is reserved in an input.", "Rename the member.")
+            for name in RESERVED
+            if name in request.input
+        ]
+        if program.input_validator is not None:
+            problems += [
+                msgspec.structs.replace(problem, path=f"/input{problem.path}")
+                for problem in violations(program.input_validator, request.input)
+            ]
+        size = len(msgspec.json.encode(request.input))
+        if size > self._limits.max_context_bytes:
+            message = f"the input has {size} bytes; the limit is {self._limits.max_context_bytes}"
+            problems.append(Problem("payload_too_large", "/input", message))
+        if problems:
+            first = "; ".join(f"{problem.path}: {problem.message}" for problem in problems[:3])
+            raise refusals.invalid("input_invalid", f"The input does not fit: {first}", tuple(problems))
+
+
+async def slot_of(engine: Engine, run_id: str) -> Slot:
+    """Give a run in memory, or refuse with 404."""
+    try:
+        return await engine.runs.get(run_id)
+    except UnknownRun:
+        raise refusals.run_not_found(run_id) from None
+
+
+async def submit(engine: Engine, run_id: str, message: messages.AnyMessage, also: Also | None = None) -> Decision:
+    """Have a command decided; what the core refuses is refused to the sender."""
+    try:
+        decision = await engine.submit(run_id, message, also)
+    except UnknownRun:
+        raise refusals.run_not_found(run_id) from None
+    except NotStored as failure:
+        raise refusals.not_stored(failure) from failure
+    if decision.refusal is not None:
+        raise refusals.of(decision.refusal)
+    return decision
+
+
+def _view(slot: Slot) -> RunView:
+    return run_view(slot.run)

@@ -1,0 +1,184 @@
+"""What agent-runner asks: claims, heartbeats, reports, releases, announcements."""
+
+from __future__ import annotations
+
+import msgspec
+
+from station.contracts.agents import AnnounceRunner
+from station.contracts.work import (
+    Claim,
+    Claims,
+    ClaimSteps,
+    Done,
+    Heartbeat,
+    HeartbeatAnswer,
+    ReleaseSteps,
+    ReportAnswer,
+    ReportResults,
+    StepRef,
+    StepResult,
+)
+from station.core import messages
+from station.core.decision import Decision
+from station.runtime import metrics
+from station.runtime.ids import new_id
+from station.runtime.logging import get_logger
+from station.runtime.rpc import RpcContext, refuse
+from station.scheduler.engine.attempts import Attempts
+from station.scheduler.engine.engine import Engine, NotStored
+from station.scheduler.engine.loading import UnknownRun
+from station.scheduler.engine.reconcile import Reconcile
+from station.scheduler.handlers import refusals
+from station.scheduler.handlers.catalog import Catalog
+from station.scheduler.handlers.runners import Runners
+from station.scheduler.store.reader import Reader
+
+log = get_logger("steps")
+
+CLAIMS = metrics.counter("claims_total", "Claims by verdict.", ["verdict"])
+REPORTS = metrics.counter("reports_total", "Reports by verdict.", ["verdict"])
+
+_OUTPUT = """
+SELECT output FROM workflow_run_steps
+WHERE run_id = ? AND step_id = ? AND attempt = ? AND status = 'SUCCEEDED'
+"""
+
+
+class StepRequests:
+    """The scheduler's side of the protocol with runners."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        attempts: Attempts,
+        reconcile: Reconcile,
+        catalog: Catalog,
+        runners: Runners,
+        reader: Reader,
+    ) -> None:
+        self._engine = engine
+        self._attempts = attempts
+        self._reconcile = reconcile
+        self._catalog = catalog
+        self._runners = runners
+        self._reader = reader
+
+    async def claim(self, request: ClaimSteps, _: RpcContext) -> Claims:
+        """Give attempts to a runner; all that can be given in one transaction."""
+        self._check_boot(request.runner, request.boot)
+        runner = f"{request.runner}#{request.boot}"
+        ids = [new_id("ar") for _ in request.steps]
+        answers = await self._engine.submit_many(
+            [
+                (
+                    step.run_id,
+                    messages.ClaimStep(
+                        step_id=step.step_id, attempt=step.attempt, runner=runner, agent_run_id=agent_run_id
+                    ),
+                )
+                for step, agent_run_id in zip(request.steps, ids, strict=True)
+            ]
+        )
+        claims = [
+            await self._claim(step, answer, agent_run_id)
+            for step, answer, agent_run_id in zip(request.steps, answers, ids, strict=True)
+        ]
+        for claim in claims:
+            CLAIMS.labels(claim.verdict).inc()
+        return Claims(claims=tuple(claims))
+
+    async def heartbeat(self, request: Heartbeat, _: RpcContext) -> HeartbeatAnswer:
+        """Renew leases, and tell which are lost."""
+        return HeartbeatAnswer(lost=self._attempts.extend(request.steps))
+
+    async def report(self, request: ReportResults, _: RpcContext) -> ReportAnswer:
+        """Take outcomes; all of them in one transaction."""
+        runner = f"{request.runner}#{request.boot}"
+        answers = await self._engine.submit_many(
+            [(result.run_id, _report(result, runner)) for result in request.results]
+        )
+        verdicts = [_verdict(result, answer) for result, answer in zip(request.results, answers, strict=True)]
+        for verdict in verdicts:
+            REPORTS.labels(verdict).inc()
+        return ReportAnswer(verdicts=tuple(verdicts))
+
+    async def release(self, request: ReleaseSteps, _: RpcContext) -> Done:
+        """Take attempts back that a runner gives up, and hand them out anew."""
+        reason = f"runner {request.runner} gave it back"
+        await self._reconcile.hand_out_again(
+            [
+                (
+                    step.run_id,
+                    messages.HandOutAgain(step_id=step.step_id, attempt=step.attempt, token=step.token, reason=reason),
+                )
+                for step in request.steps
+            ]
+        )
+        return Done()
+
+    async def announce(self, request: AnnounceRunner, _: RpcContext) -> Done:
+        """Take a runner's catalog; what its earlier boots held is handed out anew."""
+        self._check_boot(request.runner, request.boot)
+        await self._catalog.announce(request)
+        if await self._runners.note(request.runner, request.boot):
+            await self._reconcile.runner_restarted(request.runner, request.boot)
+        return Done()
+
+    def _check_boot(self, runner: str, boot: int) -> None:
+        known = self._runners.boot_of(runner)
+        if known is not None and boot < known:
+            raise refuse(
+                409,
+                "runner_outdated",
+                f"Runner {runner!r} has been started anew (boot {known}); this is boot {boot} and must stop.",
+            )
+
+    async def _claim(self, step: StepRef, answer: Decision | Exception, agent_run_id: str) -> Claim:
+        if isinstance(answer, UnknownRun):
+            return Claim(verdict="skip", reason="there is no such run")
+        if isinstance(answer, NotStored):
+            raise refusals.not_stored(answer)
+        if isinstance(answer, Exception):
+            log.error("claim_failed", run_id=step.run_id, step_id=step.step_id, error=repr(answer))
+            return Claim(verdict="busy", reason="the scheduler could not decide it")
+        if answer.verdict == "run":
+            return Claim(
+                verdict="run",
+                token=answer.token,
+                agent_run_id=agent_run_id,
+                lease_seconds=self._attempts.lease_ms / 1000,
+            )
+        if answer.verdict == "busy":
+            return Claim(verdict="busy", reason="another runner holds it")
+        return Claim(verdict="skip", reason="the attempt is over", output=await self._output(step))
+
+    async def _output(self, step: StepRef) -> object:
+        row = await self._reader.row(_OUTPUT, (step.run_id, step.step_id, step.attempt))
+        return None if row is None or row[0] is None else msgspec.json.decode(row[0])
+
+
+def _report(result: StepResult, runner: str) -> messages.AnyMessage:
+    if result.cancelled:
+        return messages.HandOutAgain(
+            step_id=result.step_id, attempt=result.attempt, token=result.token, reason=f"{runner} was told to stop"
+        )
+    return messages.ReportStep(
+        step_id=result.step_id,
+        attempt=result.attempt,
+        token=result.token,
+        runner=runner,
+        output=result.output,
+        error=result.error,
+    )
+
+
+def _verdict(result: StepResult, answer: Decision | Exception) -> str:
+    if isinstance(answer, UnknownRun):
+        return "fenced"
+    if isinstance(answer, NotStored):
+        raise refusals.not_stored(answer)
+    if isinstance(answer, Exception):
+        log.error("report_failed", run_id=result.run_id, step_id=result.step_id, error=repr(answer))
+        raise refuse(500, "report_failed", f"The report of step {result.step_id} could not be decided; send it again.")
+    return "accepted" if answer.verdict == "accepted" else "fenced"
