@@ -17,7 +17,9 @@ from station.contracts.problems import Problem
 from station.contracts.subjects import is_token
 from station.core.schemas import Validator, check_schema, compile_schema
 from station.runtime.clock import to_rfc3339
+from station.runtime.logging import get_logger
 
+log = get_logger("catalog")
 MAX_FILE_BYTES = 256 * 1024
 AGENTS = "agents"
 SUFFIX = ".prompt"
@@ -99,6 +101,11 @@ async def _load_file(source: _Source, backends: Backends, loaded: _Loaded) -> No
     except OSError as error:
         message = f"the file cannot be read: {error.strerror}"
         loaded.problems.append(Problem("agent_unreadable", where, message, "make it readable for the runner's user"))
+    except Exception as error:
+        # Whatever a parser does with a file, the other agents go on.
+        log.exception("agent_loader_crashed", file=where)
+        hint = "simplify the file, and report this: it should have been said better"
+        loaded.problems.append(Problem("agent_invalid", where, f"reading it failed: {error}", hint))
     else:
         loaded.agents.append(agent)
         if agent.backend is None:

@@ -48,7 +48,7 @@ async def read_prompt(source: str, file: PurePath) -> PromptFile:
     """
     parsed = _parse(source)
     front_matter = msgspec.json.decode(msgspec.json.encode(parsed.raw or {}), type=dict[str, Any])
-    prompt = await _compile(parsed)
+    prompt = await _compile(parsed.template)
     return PromptFile(
         name=_name(front_matter, file),
         model=_model(parsed),
@@ -85,11 +85,15 @@ def _parse(source: str) -> ParsedPrompt[Any]:
     return parsed
 
 
-async def _compile(parsed: ParsedPrompt[Any]) -> PromptFunction[Any]:
-    """Compile the body, and render it once: only that shows a helper or a partial which does not exist."""
+async def _compile(body: str) -> PromptFunction[Any]:
+    """Compile the body, and render it once: only that shows a helper or a partial which does not exist.
+
+    The front matter stays out of it: its schemas would be converted anew for every rendering.
+    """
+    bare = ParsedPrompt[dict[str, Any]](template=body)
     try:
         # A parsed prompt is taken too, whatever the annotation says.
-        prompt = cast("PromptFunction[Any]", await Dotprompt().compile(cast("Any", parsed)))
+        prompt = cast("PromptFunction[Any]", await Dotprompt().compile(cast("Any", bare)))
         await render(prompt, "", {})
     except ValueError as error:
         raise PromptError(f"the body below the front matter does not compile: {error}") from error

@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import psutil
 from msgspec import Struct
@@ -90,7 +90,7 @@ async def run_program(
         lambda: _Listener(max_stdout), *command, cwd=cwd, env=dict(env), start_new_session=True
     )
     try:
-        _feed(transport.get_pipe_transport(0), stdin)
+        _feed(cast("asyncio.WriteTransport", transport.get_pipe_transport(0)), stdin)
         await listener.over.wait()
     finally:
         await _end(transport, listener, kill_after)
@@ -102,9 +102,8 @@ async def run_program(
     )
 
 
-def _feed(pipe: asyncio.BaseTransport | None, data: bytes) -> None:
+def _feed(pipe: asyncio.WriteTransport, data: bytes) -> None:
     """Hand over the whole input; a program that does not read it, or ends before, is in its right."""
-    assert isinstance(pipe, asyncio.WriteTransport)
     with contextlib.suppress(OSError, RuntimeError):
         pipe.write(data)
         pipe.write_eof()
