@@ -35,10 +35,10 @@ def version(*, short: Annotated[bool, typer.Option("--short", help="The number a
     print(number if short else f"stn {number} (Python {sys.version.split()[0]})")
 
 
-def main() -> None:
-    """Run the command line and exit."""
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line (``sys.argv`` without ``arguments``) and exit."""
     try:
-        app()
+        app(arguments)
     except CommandError as error:
         show_error(error)
         sys.exit(error.exit_code)

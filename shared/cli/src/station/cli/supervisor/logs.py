@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+from collections import defaultdict, deque
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -14,10 +15,12 @@ from rich.text import Text
 from station.cli.output import console, plain
 
 FILE_BYTES, OLD_FILES = 10 * 1024 * 1024, 1
-TAIL_LINES, TAIL_BYTES = 12, 64 * 1024
+TAIL_LINES = 12
 COLOURS = ("cyan", "green", "magenta", "blue", "yellow", "bright_cyan")
 LEVELS = {"warning": "yellow", "error": "red", "critical": "red", "debug": "dim"}
 NAME_WIDTH = 16
+CHATTY = frozenset({"nats-server"})
+"""Only their warnings and errors are in the stream; their files have everything."""
 NOT_SHOWN = frozenset({"ts", "level", "service", "message", "event", "logger"})
 
 _BROKER_LINE = re.compile(r"\[\d+\] \S+ \S+ \[(?P<level>[A-Z]{3})\] (?P<message>.*)")
@@ -37,6 +40,7 @@ class LogSink:
         self._out = out or sys.stdout
         self._console = console()
         self._files: dict[str, RotatingFileHandler] = {}
+        self._tails: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=TAIL_LINES))
 
     def file(self, name: str) -> Path:
         """Where a process's lines are kept."""
@@ -45,9 +49,12 @@ class LogSink:
     def line(self, name: str, text: str) -> None:
         """One line that the process has written."""
         self._write(name, text)
+        self._tails[name].append(text)
         if self._stream == "none":
             return
         record = _record(name, text)
+        if name in CHATTY and record.get("level") == "info":
+            return
         try:
             if self._stream == "json":
                 self._out.write(msgspec.json.encode(record).decode() + "\n")
@@ -63,15 +70,9 @@ class LogSink:
         record = {"ts": _now(), "service": "stn", "level": level, "message": message, **fields}
         self.line("stn", msgspec.json.encode(record).decode())
 
-    def tail(self, name: str, lines: int = TAIL_LINES) -> list[str]:
-        """The last lines of a process, oldest first, as a person reads them."""
-        try:
-            with self.file(name).open("rb") as file:
-                file.seek(max(file.seek(0, 2) - TAIL_BYTES, 0))
-                text = file.read().decode(errors="replace")
-        except OSError:
-            return []
-        return [_words(_record(name, line)) for line in text.splitlines()[-lines:]]
+    def tail(self, name: str) -> list[str]:
+        """The last lines that a process has written since this sink exists, oldest first, as a person reads them."""
+        return [_words(_record(name, line)) for line in self._tails[name]]
 
     def close(self) -> None:
         """Close every file."""
