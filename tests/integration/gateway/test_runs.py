@@ -134,6 +134,10 @@ async def test_lists_pass_their_filters(http: httpx.AsyncClient, scheduler: Fake
     asked = scheduler.last(subjects.QUERY_RUNS)
     assert asked.labels == {"team": "ops", "url": "http://x"}
     assert (asked.workflow_id, asked.status, asked.limit, asked.cursor) == ("triage", "RUNNING", 7, "c")
+    asked_before = len(scheduler.asked)
+    contradiction = await http.get("/workflow-runs?label=a:1&label=a:2")
+    assert contradiction.json() == {"items": [], "nextCursor": None, "total": 0}
+    assert len(scheduler.asked) == asked_before
     await http.get("/workflow-runs/run_1/steps?limit=3")
     assert scheduler.last(subjects.QUERY_STEPS).limit == 3
     found = (await http.get("/workflow-runs/run_1/events?after=1&type=run_started")).json()

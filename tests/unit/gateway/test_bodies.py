@@ -36,3 +36,12 @@ def test_the_position_of_what_is_not_json_is_told(text: str, lines: int) -> None
     with pytest.raises(Refused) as refused:
         decode_body(body, SignalBody)
     assert f"(line {lines + 1}, column " in refused.value.failure.detail
+
+
+def test_a_whole_number_is_an_integer_however_it_is_written() -> None:
+    assert decode_body(b'{"workflowId": "a", "version": 3.0}', StartRunBody).version == 3
+    for version in (b"3.5", b"1e400", b"-1.0", b'"3"'):
+        with pytest.raises(Refused):
+            decode_body(b'{"workflowId": "a", "version": ' + version + b"}", StartRunBody)
+    found = decode_body(b'{"name": "a", "payload": {"version": 3.0}}', SignalBody)
+    assert isinstance(found.payload["version"], float)

@@ -68,6 +68,8 @@ def test_bodies_say_whether_they_may_be_left_out(described: dict[str, Any]) -> N
     paths = described["paths"]
     assert paths["/api/v1/workflow-runs"]["post"]["requestBody"]["required"] is True
     assert paths["/api/v1/workflow-runs/{runId}/cancel"]["post"]["requestBody"]["required"] is False
+    body = paths["/api/v1/workflow-runs/{runId}/cancel"]["post"]["requestBody"]["content"]["application/json"]
+    assert body["schema"] == {"$ref": "#/components/schemas/ReasonBody"}
     kinds = paths["/api/v1/workflows"]["post"]["requestBody"]["content"]
     assert set(kinds) == {"application/json", "application/yaml", "application/x-yaml", "text/yaml"}
 
@@ -76,4 +78,6 @@ def test_structs_are_described_in_camel_case_and_closed_where_they_are_bodies(de
     schemas = described["components"]["schemas"]
     assert {"workflowId", "runId", "input"} <= set(schemas["StartRunBody"]["properties"])
     assert schemas["StartRunBody"]["required"] == ["workflowId"]
+    assert schemas["StartRunBody"]["additionalProperties"] is False
+    assert "additionalProperties" not in schemas["RunView"]
     assert "lastSeq" in schemas["RunView"]["properties"]

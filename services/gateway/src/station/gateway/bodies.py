@@ -67,7 +67,10 @@ def decode_body(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        problems = _unknown_fields(_parsed(body), kind) or [_misfit(str(error))]
+        document = _parsed(body)
+        if _made_whole(document):
+            return decode_body(msgspec.json.encode(document), kind)
+        problems = _unknown_fields(document, kind) or [_misfit(str(error))]
         detail = "The body does not fit: " + " ".join(problem.message for problem in problems)
         raise refuse(400, "body_invalid", detail, errors=problems) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -80,6 +83,15 @@ def _parsed(body: bytes) -> Any:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _malformed(error, body) from None
+
+
+def _made_whole(document: Any) -> bool:
+    """Turn a version of 3.0 into 3, and tell whether there was one: JSON Schema takes both as the same integer."""
+    version: object = document.get("version") if isinstance(document, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    if not isinstance(version, float) or not version.is_integer():
+        return False
+    document["version"] = int(version)
+    return True
 
 
 def _malformed(error: Exception, body: bytes) -> Refused:

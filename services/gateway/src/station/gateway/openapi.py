@@ -11,6 +11,7 @@ from litestar import Litestar
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema, Tag
 
+from station.gateway.bodies import Body
 from station.gateway.documentation import docs_router, render_plugins
 from station.gateway.requests import DOCUMENT_TYPES
 
@@ -51,6 +52,8 @@ def document(app: Litestar) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(app.openapi_schema.to_schema()))
     for operation in _operations(found):
         _finish(operation)
+    for body in Body.__subclasses__():
+        found["components"]["schemas"][body.__name__]["additionalProperties"] = False
     found["paths"] = {_camel(path): item for path, item in found["paths"].items()}
     return found
 
@@ -71,18 +74,23 @@ def query_names(app: Litestar) -> dict[str, frozenset[str]]:
     }
 
 
+@lru_cache(maxsize=256)
+def methods(app: Litestar, path_template: str) -> str:
+    """What the path takes, as an Allow header has it."""
+    found = document(app)["paths"].get(_camel(path_template), {})
+    return ", ".join(sorted({method.upper() for method in found} | {"OPTIONS"}))
+
+
 def _operations(found: dict[str, Any]) -> list[dict[str, Any]]:
     return [operation for path in found["paths"].values() for operation in path.values()]
 
 
 def _finish(operation: dict[str, Any]) -> None:
-    """Names in camelCase, a body that may be left out is optional, every response header has a type."""
+    """Names in camelCase, and a type for every response header."""
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "path":
             parameter["name"] = _camel(parameter["name"])
-    body = operation.get("requestBody")
-    if body and body["content"].get("application/json", {}).get("schema", {}).get("oneOf"):
-        body["required"] = False
+    _finish_body(operation.get("requestBody"))
     for status, response in operation["responses"].items():
         headers = response.setdefault("headers", {})
         if status == "503":
@@ -91,6 +99,15 @@ def _finish(operation: dict[str, Any]) -> None:
             headers["Location"] = {"schema": _TEXT, "description": "Where it is."}
         for header in headers.values():
             header.setdefault("schema", _TEXT)
+
+
+def _finish_body(body: dict[str, Any] | None) -> None:
+    """What Litestar calls a body or null is, over HTTP, a body or none."""
+    content: dict[str, Any] = body["content"].get("application/json", {}) if body else {}
+    choices: list[dict[str, Any]] = content["schema"].get("oneOf", []) if content else []
+    if body and choices:
+        body["required"] = False
+        content["schema"] = next(choice for choice in choices if choice != {"type": "null"})
 
 
 def _camel(text: str) -> str:

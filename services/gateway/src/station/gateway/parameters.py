@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from litestar.openapi.spec import OpenAPIType, Schema
 from litestar.params import HeaderParameter, QueryParameter
 
 from station.contracts.events import EVENT_TYPES
@@ -31,9 +32,16 @@ Traceparent = Annotated[
 ]
 Labels = Annotated[
     list[str] | None,
-    QueryParameter(name="label", description="`key:value` or `key=value`; may be given several times, all must match."),
+    QueryParameter(
+        name="label",
+        description="`key:value` or `key=value`; may be given several times, all must match.",
+        schema_extra={"items": Schema(type=OpenAPIType.STRING, pattern="^[^:=]+[:=]")},
+    ),
 ]
 
+EventCursor = Annotated[
+    str | None, QueryParameter(pattern="^[0-9]{1,15}$", description="`nextCursor` of the page before.")
+]
 EventType = Annotated[
     str | None,
     QueryParameter(name="type", pattern=f"^({'|'.join(EVENT_TYPES)})$", description="Only events of this type."),
@@ -50,29 +58,25 @@ def traceparent_or_none(text: str | None) -> str | None:
     return text if text and parse_traceparent(text) else None
 
 
-def labels_of(texts: list[str] | None) -> dict[str, str]:
-    """``["team:ops", "tier=1"]`` as a map. Raises Refused (400) for text without a separator, or a name given twice."""
+def labels_of(texts: list[str] | None) -> dict[str, str] | None:
+    """``["team:ops", "tier=1"]`` as a map; None when no run can have them all.
+
+    Raises:
+        Refused: 400, a text has no separator or no name.
+    """
     labels: dict[str, str] = {}
     for text in texts or ():
         place = min((at for at in (text.find(":"), text.find("=")) if at > 0), default=0)
         name, value = text[:place], text[place + 1 :]
-        if not name or name in labels:
-            what = f"the label {name!r} is given twice" if name else f"{text!r} is not key:value"
-            problem = Problem(
-                "label_invalid", "query.label", f"query parameter label: {what}.", "Write label=team:ops."
-            )
-            raise refuse(400, "parameter_invalid", problem.message, errors=[problem])
-        labels[name] = value
+        if not name:
+            what = f"query parameter label: {text!r} is not key:value."
+            problem = Problem("label_invalid", "query.label", what, "Write label=team:ops.")
+            raise refuse(400, "parameter_invalid", what, errors=[problem])
+        if labels.setdefault(name, value) != value:
+            return None
     return labels
 
 
 def position(cursor: str | None, after: int) -> int:
-    """Where a page of events begins: its cursor is the seq of the last event before it. Raises Refused (400)."""
-    if cursor is None:
-        return after
-    if not (cursor.isascii() and cursor.isdigit() and int(cursor) <= LARGEST_SEQ):
-        problem = Problem(
-            "parameter_invalid", "query.cursor", "query parameter cursor: this is no `nextCursor` of events."
-        )
-        raise refuse(400, "cursor_invalid", problem.message, errors=[problem])
-    return max(after, int(cursor))
+    """Where a page of events begins: its cursor is the seq of the last event before it."""
+    return after if cursor is None else max(after, int(cursor))

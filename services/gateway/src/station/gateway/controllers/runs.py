@@ -29,6 +29,7 @@ from station.gateway.injected import Asker, Id, Scheduler
 from station.gateway.parameters import (
     LARGEST_SEQ,
     Cursor,
+    EventCursor,
     EventType,
     IdempotencyKey,
     Labels,
@@ -90,7 +91,10 @@ class Runs(Controller):
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> Response[RunPage]:
-        question = ListRuns(workflow_id=workflow_id, status=status, labels=labels_of(label), limit=limit, cursor=cursor)
+        labels = labels_of(label)
+        if labels is None:
+            return Response(RunPage(items=(), next_cursor=None, total=0))
+        question = ListRuns(workflow_id=workflow_id, status=status, labels=labels, limit=limit, cursor=cursor)
         return passed_on(await scheduler.query(subjects.QUERY_RUNS, question))
 
     @get("/{run_id:str}", operation_id="getRun", summary="Show a run", responses=problems(404))
@@ -123,7 +127,7 @@ class Runs(Controller):
         after: Annotated[int, QueryParameter(ge=0, le=LARGEST_SEQ, description="Only events with a larger `seq`.")] = 0,
         event_type: EventType = None,
         limit: Limit = 200,
-        cursor: Cursor = None,
+        cursor: EventCursor = None,
     ) -> Response[EventPage]:
         question = ListEvents(run_id=run_id, after=position(cursor, after), limit=limit, type=event_type)
         return passed_on(await scheduler.query(subjects.QUERY_EVENTS, question))
