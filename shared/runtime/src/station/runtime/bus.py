@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 from typing import Any, Self, TypeVar
 
@@ -42,6 +42,7 @@ class Bus:
         self._options = connection_options(name, inbox_prefix)
         self._replies = Replies(self.nc)
         self._reconnected: list[Callable[[], None]] = []
+        self._before_close: list[Callable[[], Awaitable[None]]] = []
         self._closing = False
         self._url = ""
         self._noted = monotonic()
@@ -134,10 +135,19 @@ class Bus:
         """Let callbacks that run finish, for 2 s at most, then close. Safe to call twice."""
         self._closing = True
         with contextlib.suppress(nats_errors.Error, OSError, TimeoutError):
-            await asyncio.wait_for(self.nc.drain(), _CLOSE_SECONDS)
+            await asyncio.wait_for(self._drain(), _CLOSE_SECONDS)
         with contextlib.suppress(nats_errors.Error, OSError, TimeoutError):
             await asyncio.wait_for(self.nc.close(), _CLOSE_SECONDS)
         CONNECTED.set(0)
+
+    def before_close(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Await it when the bus is closed, before the connection is drained."""
+        self._before_close.append(callback)
+
+    async def _drain(self) -> None:
+        for callback in self._before_close:
+            await callback()
+        await self.nc.drain()
 
     async def _open(self, url: str) -> None:
         self._url = masked_url(url)

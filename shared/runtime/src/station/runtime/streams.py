@@ -1,6 +1,7 @@
 """The two streams, their consumers, and fetching from them. Only the scheduler has the right to create anything."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from nats import errors as nats_errors
@@ -125,6 +126,7 @@ class Fetcher:
         self._subscription: JetStreamContext.PullSubscription | None = None
         self._failures = FETCH_FAILURES.labels(consumer=durable)
         self._failing = False
+        bus.before_close(self._forget)
 
     async def fetch(self, batch: int, timeout: float = 5.0) -> list[Msg]:
         """Up to ``batch`` messages, as soon as there are any; empty after ``timeout`` seconds, or when it failed."""
@@ -148,6 +150,13 @@ class Fetcher:
             messages = await self.fetch(max, timeout)
             if messages:
                 yield messages
+
+    async def _forget(self) -> None:
+        """What lies in the client's queue is taken by nobody any more, and would keep `Bus.close` waiting for it."""
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            with contextlib.suppress(nats_errors.Error, OSError):
+                await subscription.unsubscribe()
 
     async def _recover(self, error: Exception) -> None:
         self._failures.inc()
