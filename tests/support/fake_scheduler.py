@@ -119,7 +119,10 @@ class FakeScheduler:
                 return self.view(request.run_id)
             case subjects.QUERY_EVENTS:
                 log = [event for event in self._log(request.run_id) if event.seq > request.after]
-                return runs.EventPage(items=tuple(log[: request.limit]), next_cursor=None, total=len(log))
+                # A page may be shorter than its limit although more follows: the scheduler bounds it by bytes, too.
+                shown = log[: min(request.limit, 70)]
+                cursor = str(shown[-1].seq) if len(shown) < len(log) else None
+                return runs.EventPage(items=tuple(shown), next_cursor=cursor, total=len(log))
             case _:
                 raise AssertionError(subject)
 

@@ -177,9 +177,10 @@ async def test_a_quiet_stream_is_kept_alive_by_comments(
 
 
 async def test_an_event_between_subscription_and_snapshot_is_not_lost(
-    http: httpx.AsyncClient, scheduler: FakeScheduler
+    http: httpx.AsyncClient, scheduler: FakeScheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is committed while the snapshot is made is in it or comes after it: never neither, never both."""
+    monkeypatch.setattr(feed, "IDLE_SECONDS", 1000)  # the subscription alone must see it
     scheduler.add_run("run_1", "run_created")
     view = scheduler.view("run_1")
 

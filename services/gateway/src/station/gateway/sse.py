@@ -30,6 +30,7 @@ class _Head(msgspec.Struct, rename="camel"):
 
 class _RawPage(msgspec.Struct, rename="camel"):
     items: list[msgspec.Raw]
+    next_cursor: str | None
 
 
 def history_of(scheduler: RpcClient) -> History:
@@ -43,7 +44,7 @@ def history_of(scheduler: RpcClient) -> History:
                 event = live_event(bytes(item))
                 after = event.seq
                 yield event
-            if len(page.items) < _PAGE:
+            if page.next_cursor is None or not page.items:
                 return
 
     return history
