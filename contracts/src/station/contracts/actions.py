@@ -15,7 +15,7 @@ class ActionInput(msgspec.Struct, frozen=True, kw_only=True, rename="camel", for
     """Base of action inputs: an unknown field is an error, never ignored."""
 
 
-class AgentRunInput(ActionInput):
+class AgentRunInput(ActionInput, frozen=True, kw_only=True):
     agent: str
     """``name`` or ``name@environment``."""
     task: Any = None
@@ -24,7 +24,7 @@ class AgentRunInput(ActionInput):
     timeout_seconds: float | None = None
 
 
-class HumanApprovalInput(ActionInput):
+class HumanApprovalInput(ActionInput, frozen=True, kw_only=True):
     message: str
     summary_path: str | None = None
     approvers: tuple[str, ...] = ()
@@ -37,12 +37,12 @@ class HumanApprovalInput(ActionInput):
     allow_self_approval: bool | None = None
 
 
-class SignalWaitInput(ActionInput):
+class SignalWaitInput(ActionInput, frozen=True, kw_only=True):
     signal: str
     timeout_seconds: float | None = None
 
 
-class TimerWaitInput(ActionInput):
+class TimerWaitInput(ActionInput, frozen=True, kw_only=True):
     seconds: float | None = None
     until: str | None = None
     """RFC 3339."""

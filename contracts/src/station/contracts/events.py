@@ -13,7 +13,7 @@ from station.contracts.statuses import StepStatus
 from station.contracts.wire import Record, Wire
 
 PathElement = list[Any]
-"""``[container state, branch name or item index]``, with the container's visit as a third member from the second visit on."""
+"""``[container state, branch name or item index]``, with the container's visit as a third member from the second on."""
 
 
 class RunCreated(Record):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,14 @@ class Scheduler:
     """One scheduler: its parts, made for one database and one connection."""
 
     def __init__(
-        self, settings: Settings, bus: Bus, writer: Writer, reader: Reader, pool: EvaluatorPool, last_outbox_id: int
+        self,
+        settings: Settings,
+        *,
+        bus: Bus,
+        writer: Writer,
+        reader: Reader,
+        pool: EvaluatorPool,
+        last_outbox_id: int,
     ) -> None:
         limits = Limits(
             max_states=settings.max_states,
@@ -192,14 +199,16 @@ async def _serve(  # noqa: PLR0917 - the parts that are opened around it
     stop: Stop,
 ) -> None:
     row = await reader.row("SELECT coalesce(max(id), 0) FROM outbox")
-    scheduler = Scheduler(settings, bus, writer, reader, pool, row[0] if row else 0)
+    scheduler = Scheduler(
+        settings, bus=bus, writer=writer, reader=reader, pool=pool, last_outbox_id=row[0] if row else 0
+    )
     await scheduler.load()
     scheduler.watch(bus, spans)
     await scheduler.reconcile.once()
     answerers = scheduler.answerers(bus, database)
 
     async def ready() -> Health:
-        health = await answerers.queries.health(GetHealth(), None)
+        health = await answerers.queries.health(GetHealth())
         detail = None if bus.connected else "not connected to NATS"
         return Health(service=SERVICE, ready=detail is None, detail=detail, facts=health.facts)
 
@@ -243,7 +252,7 @@ async def _first(work: asyncio.Task[Any], stop: Stop) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _store(database: Path, stop: Stop) -> AsyncIterator[tuple[Writer, Reader]]:
+async def _store(database: Path, stop: Stop) -> AsyncGenerator[tuple[Writer, Reader]]:
     connection = await asyncio.to_thread(open_writer, database)
     writer = Writer(connection, stop.fail)
     reader = await Reader.open(database)
@@ -255,7 +264,7 @@ async def _store(database: Path, stop: Stop) -> AsyncIterator[tuple[Writer, Read
 
 
 @contextlib.asynccontextmanager
-async def _evaluators(size: int) -> AsyncIterator[EvaluatorPool]:
+async def _evaluators(size: int) -> AsyncGenerator[EvaluatorPool]:
     pool = EvaluatorPool(size)
     await pool.start()
     try:

@@ -1,10 +1,12 @@
-"""``evolve(run, event)``: how each fact changes a run. No rule is checked here and no definition is needed:
-what an event says has happened. A run is the fold of its events, whoever folds them and whenever.
+"""``evolve(run, event)``: how each fact changes a run.
+
+No rule is checked here and no definition is needed: what an event says has happened. A run is the fold of its
+events, whoever folds them and whenever.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from station.contracts import events as facts
@@ -23,7 +25,7 @@ def create(event: Event) -> Run:
         raise TypeError(message)
     writes = Owned(data.input)
     writes["steps"] = Owned(owner=writes.owner)
-    layers = [writes, Fallback({"input": data.input})]
+    layers: list[Mapping[str, Any]] = [writes, Fallback({"input": data.input})]
     root = Scope(path=(), key=None, container=None, writes=writes, layers=layers, places=())
     run = Run(
         run_id=event.run_id,

@@ -16,33 +16,33 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """Base of the messages."""
 
 
-class Start(Message):
+class Start(Message, frozen=True, kw_only=True):
     """Begin the run: it has just been created."""
 
 
-class Pause(Message):
+class Pause(Message, frozen=True, kw_only=True):
     actor: str
     reason: str | None = None
 
 
-class Resume(Message):
+class Resume(Message, frozen=True, kw_only=True):
     actor: str
     reason: str | None = None
 
 
-class Cancel(Message):
+class Cancel(Message, frozen=True, kw_only=True):
     actor: str
     reason: str | None = None
 
 
-class SendSignal(Message):
+class SendSignal(Message, frozen=True, kw_only=True):
     actor: str
     signal_id: str
     name: str
     payload: Any = None
 
 
-class DecideApproval(Message):
+class DecideApproval(Message, frozen=True, kw_only=True):
     approval_id: str
     by: str
     approve: bool
@@ -50,7 +50,7 @@ class DecideApproval(Message):
     summary_digest: str | None = None
 
 
-class ClaimStep(Message):
+class ClaimStep(Message, frozen=True, kw_only=True):
     """A runner asks for an attempt. ``agent_run_id`` is what it becomes known under if it may run."""
 
     step_id: str
@@ -59,7 +59,7 @@ class ClaimStep(Message):
     agent_run_id: str
 
 
-class ReportStep(Message):
+class ReportStep(Message, frozen=True, kw_only=True):
     """A runner tells the outcome of an attempt; ``error`` is None on success."""
 
     step_id: str
@@ -70,7 +70,7 @@ class ReportStep(Message):
     error: StepError | None = None
 
 
-class HandOutAgain(Message):
+class HandOutAgain(Message, frozen=True, kw_only=True):
     """The attempt lost its runner (lease expired, runner restarted, given back)."""
 
     step_id: str
@@ -79,18 +79,18 @@ class HandOutAgain(Message):
     reason: str
 
 
-class WakeStep(Message):
+class WakeStep(Message, frozen=True, kw_only=True):
     """The moment ``wake_at`` of an attempt has come."""
 
     step_id: str
     attempt: int
 
 
-class ReachDeadline(Message):
+class ReachDeadline(Message, frozen=True, kw_only=True):
     """The run's own deadline has come."""
 
 
-class Evaluated(Message):
+class Evaluated(Message, frozen=True, kw_only=True):
     """The answer to an ``Evaluation``: the index of the first true condition, -1 for none, or what went wrong."""
 
     step_id: str

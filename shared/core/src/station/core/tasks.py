@@ -1,4 +1,4 @@
-"""The work of one attempt as a runner gets it. Exactly what the author wrote goes in; nothing of the context is added."""
+"""The work of one attempt as a runner gets it: exactly what the author wrote, nothing of the context is added."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from station.contracts.actions import AGENT_RUN, AgentRunInput
 from station.contracts.errors import ErrorType, StepError
 from station.contracts.events import LateResultIgnored, StepRedispatched, StepStarted
@@ -111,8 +113,7 @@ def _why_late(turn: Turn, step: Step | None) -> str:
 
 
 def _agent(step: Step) -> str:
-    agent = step.input.get("agent") if isinstance(step.input, dict) else None
-    return agent if isinstance(agent, str) else AgentRunInput.__name__
+    return msgspec.convert(step.input, AgentRunInput).agent
 
 
 _LIVE = frozenset({StepStatus.PENDING, StepStatus.RUNNING})

@@ -99,7 +99,7 @@ class Attempts:
         return tuple(lost)
 
     def expired(self) -> list[tuple[str, HandOutAgain]]:
-        """Give the message for every lease that has run out; each is asked for again in a while if nothing comes of it."""
+        """Give the message for every lease that has run out; each comes again in a while if nothing comes of it."""
         now, found = self._now(), list[tuple[str, HandOutAgain]]()
         for (run_id, step_id), lease in self.leases.items():
             if lease.expires_at <= now:

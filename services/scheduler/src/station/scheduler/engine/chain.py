@@ -1,4 +1,4 @@
-"""The canonical form of an event and the hash chain over it: tampering with any stored event breaks every later hash."""
+"""The canonical form of an event and the hash chain over it: a change of any stored event breaks every later hash."""
 
 from __future__ import annotations
 

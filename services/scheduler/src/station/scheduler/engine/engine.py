@@ -23,6 +23,7 @@ from station.core.turn import Turn
 from station.runtime.errors import StationError
 from station.runtime.logging import get_logger
 from station.scheduler.engine import record
+from station.scheduler.engine.chain import StoredEvent
 from station.scheduler.engine.record import Outgoing
 from station.scheduler.engine.runs import Runs, Slot
 from station.scheduler.store.writer import Unit, Writer
@@ -176,7 +177,7 @@ class Engine:
     def _stage(self, unit: Unit, slot: Slot, decision: Decision, also: Also | None = None) -> Move:
         run, now = slot.run, self._now()
         steps: list[Step] = []
-        events: list[record.StoredEvent] = []
+        events: list[StoredEvent] = []
         if decision.events:
             first = decision.events[0]
             created = isinstance(first.data, RunCreated)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from station.contracts.events import RunCreated, StepRedispatched
 from station.core.lifecycle import ENDED_STEPS
+from station.core.run import Step
 from station.runtime import metrics
 from station.scheduler.engine.engine import Move
 
@@ -21,11 +22,9 @@ class Figures:
         """Count one turn."""
         run = move.slot.run
         for step in move.steps:
-            if step.status in ENDED_STEPS and step.action is not None and step.completed_at is not None:
+            if step.status in ENDED_STEPS and step.action is not None:
                 STEPS.labels(step.action, step.status).inc()
-                STEP_SECONDS.labels(step.action).observe(
-                    max(0, step.completed_at - (step.started_at or step.entered_at)) / 1000
-                )
+                STEP_SECONDS.labels(step.action).observe(_seconds(step))
         for event in move.decision.events:
             if isinstance(event.data, RunCreated):
                 RUNS.labels("CREATED").inc()
@@ -33,4 +32,9 @@ class Figures:
                 REDISPATCHED.inc()
         if run.ended is not None and move.outgoing.events and run.completed_at == move.outgoing.events[-1].at:
             RUNS.labels(run.ended).inc()
-            RUN_SECONDS.labels(run.ended).observe(max(0, run.completed_at - run.created_at) / 1000)
+            RUN_SECONDS.labels(run.ended).observe(max(0, (run.completed_at or 0) - run.created_at) / 1000)
+
+
+def _seconds(step: Step) -> float:
+    began = step.entered_at if step.started_at is None else step.started_at
+    return max(0, (step.completed_at or began) - began) / 1000

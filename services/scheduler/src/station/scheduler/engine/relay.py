@@ -26,7 +26,7 @@ from station.scheduler.engine.chain import StoredEvent
 from station.scheduler.engine.engine import Move
 from station.scheduler.engine.loading import EVENT_COLUMNS
 from station.scheduler.engine.record import Outgoing, TaskMessage
-from station.scheduler.store.reader import Reader
+from station.scheduler.store.reader import Reader, Row
 from station.scheduler.store.writer import Unit, Writer
 
 log = get_logger("relay")
@@ -67,6 +67,11 @@ class _Flight(msgspec.Struct):
     failed: bool = False
 
 
+def _stored(row: Row) -> StoredEvent:
+    run_id, seq, name, at, step_id, actor, data, value = row
+    return StoredEvent(run_id, seq, name, at, step_id, actor, data.encode(), value)
+
+
 class Relay:
     """Sends what turns have put into the outbox."""
 
@@ -96,10 +101,7 @@ class Relay:
         last = 0
         for row in await reader.rows(_OUTBOX):
             identity, run_id, first, final, body, created_at = row
-            events = [
-                StoredEvent(*event[:6], event[6].encode(), event[7])
-                for event in await reader.rows(_EVENTS, (run_id, first, final))
-            ]
+            events = [_stored(event) for event in await reader.rows(_EVENTS, (run_id, first, final))]
             trace = await reader.row(_TRACE, (run_id,))
             outgoing = Outgoing(
                 id=identity,

@@ -1,5 +1,6 @@
-"""Runs, steps, approvals and signals as rows. The same functions make the rows that are stored and those that
-``doctor`` folds anew to compare.
+"""Runs, steps, approvals and signals as rows.
+
+The same functions make the rows that are stored and those that the doctor folds anew to compare.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Decisions on approvals. Who may decide is approval-service's business; here it is decided once, by compare-and-set."""
+"""Decisions on approvals: taken once, by compare-and-set. Who may decide is approval-service's business."""
 
 from __future__ import annotations
 

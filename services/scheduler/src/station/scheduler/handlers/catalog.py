@@ -1,4 +1,4 @@
-"""The catalog of agents: what runners have announced, per environment. Kept in the store, so that it outlives restarts."""
+"""The catalog of agents: what runners have announced, per environment. Stored, so that it outlives restarts."""
 
 from __future__ import annotations
 

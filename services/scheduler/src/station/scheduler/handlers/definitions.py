@@ -1,4 +1,4 @@
-"""Workflow definitions: loading, revisions, status. A revision never changes; a run stays bound to the one it began with."""
+"""Workflow definitions: loading, revisions, status. A revision never changes; a run stays bound to its own."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class Definitions:
         if _identity(loaded) != request.workflow_id:
             raise refusals.invalid(
                 "id_mismatch",
-                f"The definition's id is {_identity(loaded)!r}, the address says {request.workflow_id!r}. Make them equal.",
+                f"The definition's id is {_identity(loaded)!r}, not {request.workflow_id!r} as in the address.",
             )
         async with self._changing:
             return await self._store(loaded, request.actor, None), loaded
@@ -137,7 +137,7 @@ class Definitions:
         async with self._changing:
             return await self._store(loaded, request.actor, None), loaded
 
-    async def validate(self, request: wf.ValidateWorkflow, _: RpcContext) -> wf.ValidationResult:
+    def validate(self, request: wf.ValidateWorkflow) -> wf.ValidationResult:
         """Say what is wrong with a definition; stores nothing."""
         environment = request.environment
         agents = self._catalog.infos(environment or "default")

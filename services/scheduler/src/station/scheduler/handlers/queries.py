@@ -122,7 +122,7 @@ class Queries:
             total=total,
         )
 
-    async def health(self, _: GetHealth, __: RpcContext) -> Health:
+    async def health(self, _: GetHealth, __: RpcContext | None = None) -> Health:
         """Say how the scheduler is doing."""
         return Health(
             service="scheduler",

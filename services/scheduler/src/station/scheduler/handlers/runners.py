@@ -26,7 +26,7 @@ class Runners:
 
     async def load(self, reader: Reader) -> None:
         """Take up what the store holds."""
-        self._boots = {runner: boot for runner, boot in await reader.rows(_LIST)}
+        self._boots = dict(await reader.rows(_LIST))
 
     def boot_of(self, runner: str) -> int | None:
         """Give the newest boot that is known of a runner."""

@@ -1,4 +1,4 @@
-"""Commands about runs: start, pause, resume, cancel, signal. Also what other systems send on the task stream ends here."""
+"""Commands about runs: start, pause, resume, cancel, signal. What other systems publish ends here too."""
 
 from __future__ import annotations
 

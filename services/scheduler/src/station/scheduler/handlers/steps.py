@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from station.contracts.agents import AnnounceRunner
@@ -34,6 +36,8 @@ from station.scheduler.handlers.runners import Runners
 from station.scheduler.store.reader import Reader
 
 log = get_logger("steps")
+
+Verdict = Literal["accepted", "fenced"]
 
 CLAIMS = metrics.counter("claims_total", "Claims by verdict.", ["verdict"])
 REPORTS = metrics.counter("reports_total", "Reports by verdict.", ["verdict"])
@@ -98,7 +102,9 @@ class StepRequests:
         answers = await self._engine.submit_many(
             [(result.run_id, _report(result, runner)) for result in request.results]
         )
-        verdicts = [_verdict(result, answer) for result, answer in zip(request.results, answers, strict=True)]
+        verdicts: list[Verdict] = [
+            _verdict(result, answer) for result, answer in zip(request.results, answers, strict=True)
+        ]
         for verdict in verdicts:
             REPORTS.labels(verdict).inc()
         return ReportAnswer(verdicts=tuple(verdicts))
@@ -173,7 +179,7 @@ def _report(result: StepResult, runner: str) -> messages.AnyMessage:
     )
 
 
-def _verdict(result: StepResult, answer: Decision | Exception) -> str:
+def _verdict(result: StepResult, answer: Decision | Exception) -> Verdict:
     if isinstance(answer, UnknownRun):
         return "fenced"
     if isinstance(answer, NotStored):

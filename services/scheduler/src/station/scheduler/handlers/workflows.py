@@ -73,6 +73,10 @@ class Workflows:
         head, loaded = await self._definitions.rollback(request, context)
         return await self._show(head.workflow_id, None, loaded.warnings)
 
+    async def validate(self, request: wf.ValidateWorkflow, _: RpcContext) -> wf.ValidationResult:
+        """Say what is wrong with a definition."""
+        return self._definitions.validate(request)
+
     async def delete(self, request: wf.DeleteWorkflow, context: RpcContext) -> Done:
         """Delete a workflow."""
         await self._definitions.delete(request, context)

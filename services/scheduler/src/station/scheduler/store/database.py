@@ -1,6 +1,4 @@
-"""Opening the SQLite file: one writing connection, read-only connections, migrations, and the lock that keeps out a
-second scheduler.
-"""
+"""Opening the SQLite file: one writing connection, read-only ones, migrations, and the lock of the one scheduler."""
 
 import fcntl
 import os

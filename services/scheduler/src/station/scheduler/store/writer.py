@@ -1,5 +1,6 @@
-"""The one thread that writes. It takes whole units of work, commits up to 64 of them in one transaction, and only
-then tells who waits. A unit that fails takes no other one with it.
+"""The one thread that writes: whole units of work, up to 64 of them in one transaction.
+
+Only after the commit is it told to who waits. A unit that fails takes no other one with it.
 """
 
 import asyncio

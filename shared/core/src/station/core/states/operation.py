@@ -29,6 +29,7 @@ _INPUTS: dict[str, type[actions.ActionInput]] = {
 
 def enter(turn: Turn, arrival: Arrival, state: Operation) -> None:
     """Render the input and begin the action."""
+    rendered: Any = None
     try:
         rendered = render(state.input, arrival.read)
         wanted = msgspec.convert(rendered, _INPUTS[state.action])

@@ -21,6 +21,7 @@ def enter(turn: Turn, arrival: Arrival, state: Switch) -> None:
     """Decide now if every condition asked is cheap; else ask the evaluators, who answer in the same turn."""
     step = arrival.entered(turn, "switch")
     expressions = tuple(compile_expression(condition.if_) for condition in state.conditions)
+    names: dict[str, Any] = {}
     try:
         names = _bindings(arrival, state, expressions)
         matched = _first_true(expressions, names)

@@ -1,4 +1,4 @@
--- The engine's tables. Times are integer milliseconds since 1970 UTC; JSON is text.
+-- The engine's tables. Times are integer milliseconds since 1970 UTC; JSON is text, made by our own encoder alone.
 -- Rows of runs, steps, approvals and signals are the fold of workflow_run_events and can be made anew from them.
 
 CREATE TABLE workflows (
@@ -19,9 +19,9 @@ CREATE TABLE workflow_definitions (
     name TEXT NOT NULL,
     description TEXT,
     version_label TEXT NOT NULL,
-    definition TEXT NOT NULL CHECK (json_valid(definition)),
+    definition TEXT NOT NULL,
     digest TEXT NOT NULL,
-    warnings TEXT NOT NULL CHECK (json_valid(warnings)),
+    warnings TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     created_by TEXT NOT NULL,
     PRIMARY KEY (workflow_id, revision)
@@ -37,8 +37,8 @@ CREATE TABLE workflow_runs (
         'COMPLETED', 'FAILED', 'CANCELLED', 'TIMED_OUT')),
     seq INTEGER NOT NULL,
     last_hash TEXT NOT NULL,
-    error TEXT CHECK (error IS NULL OR json_valid(error)),
-    labels TEXT NOT NULL CHECK (json_valid(labels)),
+    error TEXT,
+    labels TEXT NOT NULL,
     started_by TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     started_at INTEGER,
@@ -56,9 +56,9 @@ WHERE deadline_at IS NOT NULL AND completed_at IS NULL;
 -- What may be large stands apart, so that a run's row stays small however often it changes.
 CREATE TABLE workflow_run_documents (
     run_id TEXT PRIMARY KEY REFERENCES workflow_runs (run_id),
-    input TEXT NOT NULL CHECK (json_valid(input)),
-    context TEXT CHECK (context IS NULL OR json_valid(context)),
-    output TEXT CHECK (output IS NULL OR json_valid(output))
+    input TEXT NOT NULL,
+    context TEXT,
+    output TEXT
 ) STRICT;
 
 CREATE TABLE workflow_run_steps (
@@ -68,15 +68,15 @@ CREATE TABLE workflow_run_steps (
     step_id TEXT NOT NULL,
     state_name TEXT NOT NULL,
     state_type TEXT NOT NULL,
-    branch_path TEXT NOT NULL CHECK (json_valid(branch_path)),
+    branch_path TEXT NOT NULL,
     foreach_index INTEGER,
     visit INTEGER NOT NULL,
     action TEXT,
     status TEXT NOT NULL CHECK (status IN (
         'PENDING', 'RUNNING', 'WAITING_APPROVAL', 'SUCCEEDED', 'FAILED', 'CANCELLED', 'TIMED_OUT')),
-    input TEXT CHECK (input IS NULL OR json_valid(input)),
-    output TEXT CHECK (output IS NULL OR json_valid(output)),
-    error TEXT CHECK (error IS NULL OR json_valid(error)),
+    input TEXT,
+    output TEXT,
+    error TEXT,
     agent_run_id TEXT,
     token INTEGER,
     runner TEXT,
@@ -99,7 +99,7 @@ CREATE TABLE workflow_run_events (
     at INTEGER NOT NULL,
     step_id TEXT,
     actor TEXT NOT NULL,
-    data TEXT NOT NULL CHECK (json_valid(data)),
+    data TEXT NOT NULL,
     hash TEXT NOT NULL,
     PRIMARY KEY (run_id, seq)
 ) STRICT, WITHOUT ROWID;
@@ -121,14 +121,14 @@ CREATE TABLE workflow_approvals (
     workflow_id TEXT NOT NULL,
     state_name TEXT NOT NULL,
     message TEXT NOT NULL,
-    summary TEXT NOT NULL CHECK (json_valid(summary)),
+    summary TEXT NOT NULL,
     summary_digest TEXT NOT NULL,
-    approvers TEXT NOT NULL CHECK (json_valid(approvers)),
+    approvers TEXT NOT NULL,
     quorum INTEGER NOT NULL,
     allow_self_approval INTEGER NOT NULL CHECK (allow_self_approval IN (0, 1)),
     started_by TEXT NOT NULL,
     status TEXT NOT NULL CHECK (status IN ('PENDING', 'APPROVED', 'REJECTED', 'TIMED_OUT', 'CANCELLED')),
-    decisions TEXT NOT NULL CHECK (json_valid(decisions)),
+    decisions TEXT NOT NULL,
     requested_at INTEGER NOT NULL,
     deadline_at INTEGER,
     decided_at INTEGER,
@@ -143,7 +143,7 @@ CREATE TABLE workflow_signals (
     received_seq INTEGER NOT NULL,
     signal_id TEXT NOT NULL,
     name TEXT NOT NULL,
-    payload TEXT NOT NULL CHECK (json_valid(payload)),
+    payload TEXT NOT NULL,
     received_at INTEGER NOT NULL,
     consumed_by TEXT,
     PRIMARY KEY (run_id, received_seq),
@@ -183,7 +183,7 @@ CREATE TABLE dead_letters (
 CREATE TABLE agents (
     environment TEXT NOT NULL,
     name TEXT NOT NULL,
-    summary TEXT NOT NULL CHECK (json_valid(summary)),
+    summary TEXT NOT NULL,
     announced_by TEXT NOT NULL,
     updated_at INTEGER NOT NULL,
     PRIMARY KEY (environment, name)
@@ -192,7 +192,7 @@ CREATE TABLE agents (
 CREATE TABLE environments (
     environment TEXT PRIMARY KEY,
     announced_by TEXT NOT NULL,
-    problems TEXT NOT NULL CHECK (json_valid(problems)),
+    problems TEXT NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
