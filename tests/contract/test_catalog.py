@@ -1,12 +1,16 @@
 """The table of messages is complete, and agrees with the subjects, the streams and the broker's rights."""
 
+import ast
 import inspect
+from collections.abc import Iterator
+from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
 import msgspec
 import pytest
 
+import station.core
 from station.approval_service.inbox import Inbox
 from station.contracts import catalog, subjects
 from station.contracts.catalog import CATALOG, MESSAGES, Exchange, Kind
@@ -101,6 +105,25 @@ def test_each_event_type_belongs_to_one_subject() -> None:
     told = [name for exchange in CATALOG for name in exchange.event_types]
     assert sorted(told) == sorted(EVENT_TYPES)
     assert all(bool(exchange.event_types) is (exchange.kind is Kind.EVENT) for exchange in CATALOG)
+
+
+def test_the_core_tells_the_events_of_a_run_without_a_step_and_all_others_with_one() -> None:
+    names = {kind.__name__: name for name, kind in EVENT_TYPES.items()}
+    told = {(names[kind], with_step) for kind, with_step in emitted() if kind in names}
+    about_runs = {name for name, with_step in told if not with_step}
+    assert about_runs == set(catalog.RUN_EVENTS) - {"run_created"}  # the first event is there before the core decides
+    assert not about_runs & {name for name, with_step in told if with_step}
+
+
+def emitted() -> Iterator[tuple[str, bool]]:
+    """What the source of the core emits: the name of each event's class, and whether a step is given with it."""
+    for path in Path(*station.core.__path__).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(func=ast.Attribute(attr="emit"), args=[ast.Call(func=ast.Name(id=kind)), *rest]):
+                    yield kind, bool(rest) or any(keyword.arg == "step_id" for keyword in node.keywords)
+                case _:
+                    pass
 
 
 def test_each_type_that_is_not_part_of_another_is_a_message() -> None:

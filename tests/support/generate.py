@@ -4,11 +4,19 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.support.documents import schemas
+from tests.support.documents.asyncapi import asyncapi
+from tests.support.documents.contracts import contracts_page
+from tests.support.documents.lifecycle import lifecycle_page
 from tests.support.documents.settings import settings_page
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS: dict[str, Callable[[], str]] = {
+    "contracts/asyncapi.json": asyncapi,
+    "docs/contracts.md": contracts_page,
+    "docs/lifecycle.md": lifecycle_page,
     "docs/settings.md": settings_page,
+    **schemas.DOCUMENTS,
 }
 
 
