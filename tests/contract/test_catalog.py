@@ -4,7 +4,7 @@ import ast
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
-from types import NoneType
+from types import NoneType, SimpleNamespace
 from typing import Any, get_args, get_type_hints
 
 import msgspec
@@ -17,6 +17,7 @@ from station.contracts.catalog import CATALOG, MESSAGES, Exchange, Kind
 from station.contracts.events import EVENT_TYPES
 from station.contracts.wire import Record, Wire
 from station.runtime.broker import RIGHTS
+from station.scheduler.endpoints import Answerers, endpoints
 from tests.support.served import disagreements
 
 TOKENS = {"run_id": "{runId}", "step_id": "{stepId}", "attempt": "{attempt}"}
@@ -172,6 +173,11 @@ def test_the_broker_lets_nobody_else_send_what_has_one_sender(exchange: Exchange
     assert len(exchange.senders) > 1 or may_send == set(exchange.senders)
 
 
+def test_the_scheduler_answers_as_the_catalog_says() -> None:
+    by = SimpleNamespace(**get_type_hints(Answerers))  # the classes stand for what would be made of them
+    assert disagreements(endpoints(by), catalog.SCHEDULER) == []  # type: ignore[arg-type]
+
+
 def test_approval_service_answers_as_the_catalog_says() -> None:
-    endpoints = Inbox(None).endpoints()  # type: ignore[arg-type]  # nothing is asked of it here
-    assert disagreements(endpoints, catalog.APPROVALS) == []
+    served = Inbox(None).endpoints()  # type: ignore[arg-type]  # nothing is asked of it here
+    assert disagreements(served, catalog.APPROVALS) == []

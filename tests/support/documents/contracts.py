@@ -53,7 +53,7 @@ nats request wf.task.resume.nightly-42 '{"name": "deployed", "payload": {"build"
 
 `nats request` shows the broker's acknowledgement. The stream takes one message per subject, so until the scheduler has
 taken the one before, the broker refuses the next (error 10077): send it again. All fields:
-[SignalRun](../contracts/schemas/SignalRun.json).
+[Instruction](../contracts/schemas/Instruction.json).
 
 ## Listen to what happens
 

@@ -25,7 +25,7 @@ class AgentSummary(Wire):
 
 
 class AnnounceRunner(Wire):
-    """At a runner's start, and whenever its files change. Claims of the same runner's earlier boots are void from here."""
+    """At a runner's start, and whenever its files change. Claims of its earlier boots are void from here."""
 
     runner: str
     boot: int

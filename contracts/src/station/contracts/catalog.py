@@ -26,6 +26,7 @@ from station.contracts.runs import (
     ControlRun,
     EventPage,
     GetRun,
+    Instruction,
     ListEvents,
     ListRuns,
     ListSteps,
@@ -190,10 +191,10 @@ TASKS: tuple[Exchange, ...] = (
     Exchange(
         subject="wf.task.resume.{runId}",
         kind=Kind.TASK,
-        summary="Deliver a signal to the run of this id.",
+        summary="Signal the run of this id, or decide one of its approvals.",
         senders=(EXTERNAL,),
         takers=(SCHEDULER,),
-        body=SignalRun,
+        body=Instruction,
     ),
     Exchange(
         subject="wf.task.step.{runId}.{stepId}.{attempt}",

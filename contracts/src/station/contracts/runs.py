@@ -34,7 +34,7 @@ class ControlRun(Wire):
 
 
 class SignalRun(Wire):
-    """Deliver a signal. From other systems: JSON on ``wf.task.resume.<runID>`` with ``name`` and ``payload``."""
+    """Deliver a signal. Other systems may also publish an `Instruction`."""
 
     run_id: str = ""
     name: str
@@ -43,6 +43,25 @@ class SignalRun(Wire):
     """A second signal of the same id is accepted and changes nothing."""
     actor: str = "bus"
     idempotency_key: str | None = None
+
+
+class Instruction(Wire):
+    """From other systems, on ``wf.task.resume.<runID>``: a signal (``name``) or a decision (``approvalId``)."""
+
+    name: str | None = None
+    """Name of the signal."""
+    payload: Any = None
+    """Of the signal: any JSON."""
+    id: str | None = None
+    """Of the signal: a second one of the same id changes nothing."""
+    approval_id: str | None = None
+    decision: str | None = None
+    """``approve`` or ``reject``."""
+    by: str | None = None
+    """Who decides, without the ``user:`` prefix."""
+    comment: str | None = None
+    summary_digest: str | None = None
+    """What the person was shown; refused when it is not what stands now."""
 
 
 class SignalAccepted(Wire):

@@ -16,7 +16,7 @@ from station.contracts import headers as names
 from station.contracts import subjects
 from station.contracts.approvals import ApprovalView, Decide, Principal
 from station.contracts.problems import Problem
-from station.contracts.runs import SignalRun, StartRun
+from station.contracts.runs import Instruction, SignalRun, StartRun
 from station.runtime import codec, metrics, streams
 from station.runtime.bus import Bus
 from station.runtime.errors import Refused, Unavailable, Undecodable
@@ -30,19 +30,6 @@ log = get_logger("intake")
 TAKEN = metrics.counter("intake_total", "Messages from other systems, by what became of them.", ["kind", "outcome"])
 _BATCH = 64
 _TRY_LATER = frozenset({500, 503})
-
-
-class Instruction(msgspec.Struct, frozen=True, rename="camel"):
-    """What may be published on ``wf.task.resume.<run>``: a signal (``name``) or a decision (``approvalId``)."""
-
-    name: str | None = None
-    payload: Any = None
-    id: str | None = None
-    approval_id: str | None = None
-    decision: str | None = None
-    by: str | None = None
-    comment: str | None = None
-    summary_digest: str | None = None
 
 
 class Intake:
