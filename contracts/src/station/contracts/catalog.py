@@ -174,7 +174,12 @@ REQUESTS: tuple[Exchange, ...] = (
         subjects.INBOX_LIST, (GATEWAY, CLI), ListApprovals, ApprovalPage, "List what people are asked.", taker=APPROVALS
     ),
     _request(
-        subjects.INBOX_DECIDE, (GATEWAY, CLI), Decide, ApprovalView, "Approve or reject, as a person.", taker=APPROVALS
+        subjects.INBOX_DECIDE,
+        (GATEWAY, CLI, SCHEDULER),
+        Decide,
+        ApprovalView,
+        "Approve or reject, as a person; the scheduler passes on what other systems decide on the task stream.",
+        taker=APPROVALS,
     ),
     _request(subjects.INBOX_HEALTH, (GATEWAY, CLI), GetHealth, Health, "Say how approval-service is.", taker=APPROVALS),
 )

@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+import msgspec
+
 from station.contracts.problems import Problem
 from station.contracts.wire import Wire
 
@@ -86,7 +88,7 @@ class WorkflowSummary(Wire):
     sync_status: Literal["not_applicable", "synced", "invalid", "missing"]
     """How the stored revision stands to its file."""
     last_run_at: str | None
-    success_rate30d: float | None = None
+    success_rate30d: float | None = msgspec.field(default=None, name="successRate30d")
     """0..1 over the runs that ended in the last 30 days; None without any."""
     created_at: str
     updated_at: str
