@@ -4,6 +4,8 @@ Import the fixture where it is used: ``from tests.support.nats import NatsServer
 """
 
 import contextlib
+import ctypes
+import os
 import shutil
 import signal
 import socket
@@ -18,6 +20,8 @@ import pytest
 
 BINARY = Path(sys.executable).parent / "nats-server"
 _READY_SECONDS = 10.0
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class NatsServer:
@@ -46,6 +50,10 @@ class NatsServer:
         return f"nats://127.0.0.1:{self.port}"
 
     @property
+    def running(self) -> bool:
+        return self._process is not None
+
+    @property
     def pid(self) -> int:
         assert self._process is not None, "the server does not run"
         return self._process.pid
@@ -54,7 +62,12 @@ class NatsServer:
         """Start it and return when it takes connections."""
         assert self._process is None, "the server runs already"
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen([str(BINARY), *self._arguments()], stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                [str(BINARY), *self._arguments()],
+                stdout=log,
+                stderr=log,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, takes no lock
+            )
         self._wait_until_ready()
 
     def kill(self) -> None:
@@ -109,6 +122,14 @@ class NatsServer:
                     return
             time.sleep(0.01)
         raise AssertionError(f"nats-server did not start:\n{self.log.read_text()}")
+
+
+def die_with_parent() -> None:
+    """For ``preexec_fn``: a test process that is killed leaves nothing behind (Linux)."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == 1:
+            os._exit(1)
 
 
 def free_port() -> int:
