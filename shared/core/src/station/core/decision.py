@@ -52,3 +52,5 @@ class Decision(msgspec.Struct, kw_only=True, eq=False):
     """The reply to a claim, a report or a signal."""
     token: int | None = None
     """With ``run``: the fencing token."""
+    agent_run_id: str | None = None
+    """With ``run``: under which id the work is recorded."""

@@ -100,7 +100,7 @@ def _end(run: Run, event: Event, status: RunStatus) -> None:
     run.completed_at = event.at
     run.paused = False
     for step in run.open.values():
-        run.closed[step.step_id] = Closed(step.attempt, step.token, step.status)
+        run.closed[step.step_id] = Closed(step.attempt, step.token, step.reported)
     run.scopes.clear()
     run.open.clear()
     run.executing = run.asking = run.listening = 0

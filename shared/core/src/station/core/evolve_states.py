@@ -105,7 +105,7 @@ def state_exited(run: Run, event: Event, data: StateExited) -> None:
         write(scope.writes, parse_path(data.result_path), value)
     if data.error is not None and data.next is not None:
         scope.writes["error"] = {"step": step.state_name, "type": data.error.type, "message": data.error.message}
-    run.closed[step.step_id] = Closed(step.attempt, step.token, step.status)
+    run.closed[step.step_id] = Closed(step.attempt, step.token, step.reported)
     if data.next is None:
         scope.ending = value
         _end_scope(run, scope, data)

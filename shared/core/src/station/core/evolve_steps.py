@@ -33,6 +33,7 @@ def step_succeeded(run: Run, event: Event, data: facts.StepSucceeded) -> None:
     step = run.open[event.step_id or ""]
     tally(run, step, -1)
     step.output = data.output
+    step.reported = _is_runner(event.actor)
     finish(run, step, event.at, StepStatus.SUCCEEDED)
 
 
@@ -50,11 +51,16 @@ def _fail(run: Run, event: Event, data: facts.StepFailed | facts.StepTimedOut, s
     step = run.open[event.step_id or ""]
     tally(run, step, -1)
     step.error = data.error
+    step.reported = _is_runner(event.actor)
     if data.output is not UNSET:
         step.output = data.output
     elif step.children is not None:
         step.output = joined(step.children)
     finish(run, step, event.at, status)
+
+
+def _is_runner(actor: str) -> bool:
+    return actor.startswith("runner:")
 
 
 def step_cancelled(run: Run, event: Event, data: facts.StepCancelled) -> None:
@@ -71,13 +77,13 @@ def step_cancelled(run: Run, event: Event, data: facts.StepCancelled) -> None:
         approval.status = ApprovalStatus.CANCELLED
         approval.decided_at = event.at
         run.changes.approvals[approval.approval_id] = approval
-    run.closed[step.step_id] = Closed(step.attempt, step.token, step.status)
+    run.closed[step.step_id] = Closed(step.attempt, step.token, step.reported)
 
 
 def step_retry_scheduled(run: Run, event: Event, data: facts.StepRetryScheduled) -> None:
     """The next attempt takes the failed one's place."""
     failed = run.open[event.step_id or ""]
-    run.closed[failed.step_id] = Closed(failed.attempt, failed.token, failed.status)
+    run.closed[failed.step_id] = Closed(failed.attempt, failed.token, failed.reported)
     step = Step(
         step_id=failed.step_id,
         attempt=data.attempt,

@@ -77,6 +77,8 @@ class Step(msgspec.Struct, kw_only=True, eq=False):
     error: StepError | None = None
     agent_run_id: str | None = None
     token: int | None = None
+    reported: bool = False
+    """Whether its outcome is the word of its runner."""
     runner: str | None = None
     signal: str | None = None
     approval: Approval | None = None
@@ -140,7 +142,7 @@ class Closed(msgspec.Struct, frozen=True):
 
     attempt: int
     token: int | None
-    status: StepStatus
+    reported: bool
 
 
 class Run(msgspec.Struct, kw_only=True, eq=False):

@@ -25,6 +25,9 @@ def claim(turn: Turn, message: ClaimStep) -> None:
     current = step is not None and step.attempt == message.attempt and step.action == AGENT_RUN
     if step is None or not current or run.ended is not None or step.status not in _LIVE:
         turn.decision.verdict = "skip"
+    elif step.status is StepStatus.RUNNING and step.runner == message.runner:
+        # It was given to this very start of the runner, and the answer was lost on its way.
+        _give(turn, step)
     elif step.status is StepStatus.RUNNING:
         turn.decision.verdict = "busy"
     elif run.paused or (step.wake_at is not None and step.wake_at > turn.now):
@@ -32,7 +35,7 @@ def claim(turn: Turn, message: ClaimStep) -> None:
         turn.decision.verdict = "skip"
     else:
         seconds = step_task(turn, step).timeout_seconds
-        event = turn.emit(
+        turn.emit(
             StepStarted(
                 attempt=step.attempt,
                 runner=message.runner,
@@ -42,8 +45,12 @@ def claim(turn: Turn, message: ClaimStep) -> None:
             step.step_id,
             f"runner:{message.runner}",
         )
-        turn.decision.verdict = "run"
-        turn.decision.token = event.seq
+        _give(turn, step)
+
+
+def _give(turn: Turn, step: Step) -> None:
+    turn.decision.verdict = "run"
+    turn.decision.token, turn.decision.agent_run_id = step.token, step.agent_run_id
 
 
 def report(turn: Turn, message: ReportStep) -> None:
@@ -97,11 +104,11 @@ def _holds(step: Step, message: ReportStep) -> bool:
 def _reported_before(turn: Turn, step: Step | None, message: ReportStep) -> bool:
     """Tell whether this is a report that was accepted already and whose answer was lost."""
     if step is not None and step.attempt == message.attempt:
-        return step.token == message.token and step.status in _OUTCOMES
+        return step.token == message.token and step.reported
     closed = turn.run.closed.get(message.step_id)
     if closed is None:
         return False
-    return closed.attempt == message.attempt and closed.token == message.token and closed.status in _OUTCOMES
+    return closed.attempt == message.attempt and closed.token == message.token and closed.reported
 
 
 def _why_late(turn: Turn, step: Step | None) -> str:
@@ -117,4 +124,3 @@ def _agent(step: Step) -> str:
 
 
 _LIVE = frozenset({StepStatus.PENDING, StepStatus.RUNNING})
-_OUTCOMES = frozenset({StepStatus.SUCCEEDED, StepStatus.FAILED, StepStatus.TIMED_OUT})
