@@ -51,7 +51,7 @@ PUBLISHERS = {
     subjects.STEP_REPORT: {"agent-runner"},
     subjects.RUNNER_ANNOUNCE: {"agent-runner"},
     subjects.APPROVAL_DECIDE: {"approval-service"},
-    subjects.INBOX_DECIDE: {"gateway", "cli"},
+    subjects.INBOX_DECIDE: {"gateway", "cli", "scheduler"},
     "$SRV.PING": {"external", "cli"},
     "$SYS.REQ.SERVER.PING": set[str](),
     "_INBOX_gateway.x": set[str](),

@@ -36,7 +36,15 @@ def _takes(consumer: str) -> tuple[str, str]:
 
 RIGHTS: Mapping[str, Rights] = {
     "scheduler": Rights(
-        publish=("wf.event.>", "wf.task.step.>", "wf.task.approval.>", "wf.control.>", "$JS.API.>", f"{_ACK}.>"),
+        publish=(
+            "wf.event.>",
+            "wf.task.step.>",
+            "wf.task.approval.>",
+            "wf.control.>",
+            subjects.INBOX_DECIDE,  # what other systems decide on the stream goes through approval-service
+            "$JS.API.>",
+            f"{_ACK}.>",
+        ),
         subscribe=(
             "wf.rpc.run.>",
             "wf.rpc.workflow.>",
