@@ -3,6 +3,7 @@ from collections.abc import Sequence
 
 from station.agent_runner.batching import Batcher
 from station.agent_runner.slots import Slots
+from tests.support.waiting import eventually
 
 
 class Sender:
@@ -22,8 +23,7 @@ async def test_what_comes_together_goes_together_and_the_rest_gathers_meanwhile(
     sender = Sender()
     batcher = Batcher(sender.send, limit=3)
     first = [asyncio.create_task(batcher.put(item)) for item in (1, 2)]
-    while not sender.batches:
-        await asyncio.sleep(0)
+    await eventually(lambda: sender.batches, pause=0)
     rest = [asyncio.create_task(batcher.put(item)) for item in (3, 4, 5, 6)]
     await asyncio.sleep(0)
     assert sender.batches == [[1, 2]]
@@ -55,8 +55,7 @@ async def test_one_that_stops_waiting_does_not_disturb_the_others() -> None:
     sender = Sender()
     batcher = Batcher(sender.send, limit=3)
     first, second = asyncio.create_task(batcher.put(1)), asyncio.create_task(batcher.put(2))
-    while not sender.batches:
-        await asyncio.sleep(0)
+    await eventually(lambda: sender.batches, pause=0)
     first.cancel()
     sender.gate.set()
     assert await second == 20

@@ -143,6 +143,8 @@ async def test_a_timeout_of_the_backends_own_is_not_the_steps(tmp_path: Path) ->
 
         def configure(self, front_matter: object, folder: Path) -> None: ...
 
+        def clean_up(self) -> None: ...
+
         async def run(self, call: object) -> None:
             async with asyncio.timeout(0):
                 await asyncio.sleep(1)

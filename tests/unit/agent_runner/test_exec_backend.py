@@ -13,6 +13,7 @@ from station.agent_runner.failures import AttemptFailed
 from station.contracts.errors import ErrorType
 from tests.support.agent_files import backend_of, call_of, load_agent
 from tests.support.backend_conformance import BackendConformance
+from tests.support.waiting import eventually
 
 PYTHON = json.dumps(sys.executable)
 
@@ -152,9 +153,8 @@ OBEYS = "import time; time.sleep(3600)"
 async def pids(tmp_path: Path) -> list[int]:
     """The program and its child, once both run."""
     file = tmp_path / "test" / "pids"
-    while not file.exists() or not file.read_text():
-        await asyncio.sleep(0.01)
-    return [int(pid) for pid in file.read_text().split()]
+    text = await eventually(lambda: file.exists() and file.read_text())
+    return [int(pid) for pid in str(text).split()]
 
 
 def alive(pid: int) -> bool:
@@ -166,8 +166,7 @@ def alive(pid: int) -> bool:
 
 async def gone(family: list[int]) -> None:
     """Return when none of them runs; a signal to a process that is not our child takes a moment to be seen."""
-    while any(alive(pid) for pid in family):
-        await asyncio.sleep(0.01)
+    await eventually(lambda: not any(alive(pid) for pid in family))
 
 
 @pytest.mark.parametrize("child", [OBEYS, IGNORES])

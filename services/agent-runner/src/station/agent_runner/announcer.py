@@ -7,7 +7,7 @@ from watchfiles import Change, awatch  # pyright: ignore[reportUnknownVariableTy
 
 from station.agent_runner import metrics
 from station.agent_runner.backends.registry import Backends
-from station.agent_runner.catalog import SUFFIX, Catalog, load_catalog
+from station.agent_runner.catalog import AGENTS, SUFFIX, Catalog, load_catalog
 from station.agent_runner.scheduler import Scheduler
 from station.agent_runner.spool import Identity
 from station.contracts import subjects
@@ -19,6 +19,7 @@ from station.runtime.logging import get_logger
 log = get_logger("catalog")
 REFRESH_SECONDS = 30
 RETRY_SECONDS = 1
+LOOK_MS = 1000
 SETTLE_MS = 200
 """An editor writes a file in several steps; they are read as one change."""
 
@@ -74,8 +75,7 @@ class Announcer:
     async def _watch(self) -> None:
         while True:
             try:
-                async for _ in awatch(self._root, watch_filter=_is_prompt, debounce=SETTLE_MS, step=50):
-                    await self._reload()
+                await self._follow()
             except OSError as error:
                 # A folder that is not there cannot be watched; it may come, or come back.
                 log.debug("watch_failed", folder=str(self._root), detail=str(error))
@@ -83,11 +83,30 @@ class Announcer:
                 if self._root.is_dir():
                     await self._reload()
 
+    async def _follow(self) -> None:
+        """Reload at every change, and once when the watch stands: what changed before that nobody saw."""
+        watching = False
+        async for changes in awatch(
+            self._root, watch_filter=self._matters, debounce=SETTLE_MS, rust_timeout=LOOK_MS, yield_on_timeout=True
+        ):
+            if changes or not watching:
+                await self._reload()
+            watching = True
+
+    def _matters(self, _change: Change, path: str) -> bool:
+        """Files of agents, and folders of them and of environments; not what agents write while they work."""
+        changed = Path(path)
+        if changed.parent.name == AGENTS:
+            return changed.suffix == SUFFIX
+        return changed.name == AGENTS or changed.parent == self._root.absolute()
+
     async def _reload(self) -> None:
+        before = _told(self.catalog)
         await self.load()
-        await self.announce()
+        if _told(self.catalog) != before:
+            await self.announce()
 
 
-def _is_prompt(_change: Change, path: str) -> bool:
-    """Files of agents, and whole folders that come and go."""
-    return path.endswith(SUFFIX) or "." not in Path(path).name
+def _told(catalog: Catalog) -> object:
+    """What the scheduler hears of a catalog."""
+    return catalog.environments, [agent.summary for agent in catalog.agents.values()], catalog.problems

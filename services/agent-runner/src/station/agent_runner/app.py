@@ -41,14 +41,14 @@ class Runner:
     """One agent-runner: its parts, made for one spool directory and one connection."""
 
     def __init__(self, settings: Settings, spool: Spool, bus: Bus, spans: telemetry.Telemetry) -> None:
-        backends = all_backends()
+        self.backends = all_backends(spool.folder / "programs")
         self.settings = settings
         self.spool = spool
         self.bus = bus
         self.held = HeldSteps()
         self.scheduler = Scheduler(bus)
         self.reporter = Reporter(self.scheduler, spool.identity)
-        self.announcer = Announcer(settings.environments_dir, backends, self.scheduler, spool.identity)
+        self.announcer = Announcer(settings.environments_dir, self.backends, self.scheduler, spool.identity)
         self.heartbeats = Heartbeats(self.scheduler, spool.identity, self.held)
         self.attempts = Attempts(
             held=self.held,
@@ -70,6 +70,7 @@ class Runner:
 
     async def start(self) -> bool:
         """Get rid of the past, then say that we are here: results first, for the announcement voids their claims."""
+        self.backends.clean_up()
         await self.announcer.load()
         await asyncio.gather(*(self._report_again(result) for result in self.spool.load()))
         await self.announcer.announce()

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from station.agent_runner.backends.program import Finished, run_program
+from station.agent_runner.backends.leftovers import KEY, Leftovers
+from station.agent_runner.backends.program import Finished, Launch, run_program
 from station.agent_runner.backends.protocol import AgentCall, Answer, Misconfigured
 from station.agent_runner.failures import AttemptFailed, agent_error, too_large
 from station.agent_runner.prompts import render
@@ -52,6 +53,9 @@ class ExecBackend:
     prefix = "exec"
     repeatable = False
 
+    def __init__(self, leftovers: Leftovers) -> None:
+        self._leftovers = leftovers
+
     def configure(self, front_matter: Mapping[str, Any], folder: Path) -> ExecOptions:
         """Read the object under ``exec``."""
         if "exec" not in front_matter:
@@ -64,21 +68,26 @@ class ExecBackend:
             raise Misconfigured("`exec.command` must begin with a program, and holds no NUL characters")
         return options
 
+    def clean_up(self) -> None:
+        """Kill programs that outlived the runner which started them."""
+        self._leftovers.sweep()
+
     async def run(self, call: AgentCall) -> Answer:
         """Run the program of one attempt."""
         options: ExecOptions = call.agent.options
         cwd = call.agent.folder / (options.cwd or "")
         if not cwd.is_dir():
             raise agent_error(f"the working directory {cwd} of the agent's program does not exist", retryable=False)
+        launch = Launch(
+            command=options.command,
+            stdin=msgspec.json.encode(await _program_input(call)),
+            cwd=cwd,
+            env=_environment(call, options),
+            max_stdout=call.max_output_bytes,
+            kill_after=options.kill_after_seconds,
+        )
         try:
-            finished = await run_program(
-                options.command,
-                stdin=msgspec.json.encode(await _program_input(call)),
-                cwd=cwd,
-                env=_environment(call, options),
-                max_stdout=call.max_output_bytes,
-                kill_after=options.kill_after_seconds,
-            )
+            finished = await run_program(launch, lambda group: self._leftovers.noted(group, call.idempotency_key))
         except OSError as error:
             raise _not_started(error, options.command[0]) from error
         return _answer(finished, call, options.command[0])
@@ -106,7 +115,7 @@ def _environment(call: AgentCall, options: ExecOptions) -> dict[str, str]:
         "STATION_RUN_ID": call.run_id,
         "STATION_STEP_ID": call.step_id,
         "STATION_ATTEMPT": str(call.attempt),
-        "STATION_IDEMPOTENCY_KEY": call.idempotency_key,
+        KEY: call.idempotency_key,
     }
 
 

@@ -7,7 +7,8 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal, cast
 
@@ -75,31 +76,59 @@ class _Listener(asyncio.SubprocessProtocol):
         self.over.set()
 
 
-async def run_program(
-    command: Sequence[str], *, stdin: bytes, cwd: Path, env: Mapping[str, str], max_stdout: int, kill_after: float
-) -> Finished:
+class Launch(Struct, frozen=True, kw_only=True):
+    """What is to be run, and within which limits."""
+
+    command: Sequence[str]
+    stdin: bytes
+    cwd: Path
+    env: Mapping[str, str]
+    max_stdout: int
+    kill_after: float
+    """Seconds between SIGTERM and SIGKILL."""
+
+
+async def run_program(launch: Launch, noted: Callable[[int], AbstractContextManager[None]]) -> Finished:
     """Run a program to its end, or to ours.
 
     However this returns or is cancelled, the whole group has had SIGTERM, and SIGKILL ``kill_after`` seconds later.
+    ``noted`` holds while processes of the group, which is its argument, may run.
 
     Raises:
         OSError: the program could not be started.
     """
-    loop = asyncio.get_running_loop()
-    transport, listener = await loop.subprocess_exec(
-        lambda: _Listener(max_stdout), *command, cwd=cwd, env=dict(env), start_new_session=True
-    )
-    try:
-        _feed(cast("asyncio.WriteTransport", transport.get_pipe_transport(0)), stdin)
-        await listener.over.wait()
-    finally:
-        await _end(transport, listener, kill_after)
+    transport, listener = await _started(launch)
+    with noted(transport.get_pid()):
+        try:
+            _feed(cast("asyncio.WriteTransport", transport.get_pipe_transport(0)), launch.stdin)
+            await listener.over.wait()
+        finally:
+            await _end(transport, listener, launch.kill_after)
     return Finished(
         exit_code=transport.get_returncode() or 0,
         stdout=listener.stdout,
         stderr_tail=bytes(listener.stderr),
         overflowed=listener.overflowed,
     )
+
+
+async def _started(launch: Launch) -> tuple[asyncio.SubprocessTransport, _Listener]:
+    """The running program. A cancellation that comes while it starts ends it, too."""
+    starting = asyncio.ensure_future(
+        asyncio.get_running_loop().subprocess_exec(
+            lambda: _Listener(launch.max_stdout),
+            *launch.command,
+            cwd=launch.cwd,
+            env=dict(launch.env),
+            start_new_session=True,
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError):
+            await _end(*await starting, launch.kill_after)
+        raise
 
 
 def _feed(pipe: asyncio.WriteTransport, data: bytes) -> None:

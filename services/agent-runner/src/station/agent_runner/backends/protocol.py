@@ -54,6 +54,10 @@ class Backend(Protocol):
         """
         ...
 
+    def clean_up(self) -> None:
+        """Called once at the start, before anything runs: end what a runner that was killed has left behind."""
+        ...
+
     async def run(self, call: AgentCall) -> Answer:
         """Do the work of one attempt. When cancelled, leave nothing running behind.
 

@@ -1,8 +1,10 @@
 """Which backend serves which ``model``: the one table that a new backend is added to."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from station.agent_runner.backends.exec import ExecBackend
+from station.agent_runner.backends.leftovers import Leftovers
 from station.agent_runner.backends.protocol import Backend
 from station.agent_runner.backends.scripted import ScriptedBackend
 
@@ -17,11 +19,16 @@ class Backends:
         """The backend of a model such as ``exec`` or ``openai/gpt-4o``; None if no backend serves it."""
         return self._by_prefix.get(model.partition("/")[0])
 
+    def clean_up(self) -> None:
+        """End what earlier starts of this runner have left behind."""
+        for backend in self._by_prefix.values():
+            backend.clean_up()
+
     def models(self) -> str:
         """What may stand as ``model``, for messages."""
         return ", ".join(sorted(self._by_prefix))
 
 
-def all_backends() -> Backends:
-    """Every backend there is, with fresh state."""
-    return Backends((ExecBackend(), ScriptedBackend()))
+def all_backends(notes: Path | None = None) -> Backends:
+    """Every backend there is, with fresh state. ``notes`` is a folder for what must be known after a crash."""
+    return Backends((ExecBackend(Leftovers(notes)), ScriptedBackend()))

@@ -75,6 +75,9 @@ class ScriptedBackend:
             raise Misconfigured(f"`scripted`: {error}") from error
         return tuple(_line(entry, index) for index, entry in enumerate(entries))
 
+    def clean_up(self) -> None:
+        """A script leaves nothing behind."""
+
     async def run(self, call: AgentCall) -> Answer:
         """Answer with the first entry that matches."""
         entry = self._take(call)
