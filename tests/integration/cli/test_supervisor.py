@@ -18,7 +18,7 @@ from station.cli.errors import CommandError
 from station.cli.supervisor import system as system_module
 from station.cli.supervisor.lock import DataDirectoryLock
 from station.cli.supervisor.process import Child
-from station.cli.supervisor.system import System, SystemState, running
+from station.cli.supervisor.system import System, SystemState, running, wait_for_leftovers
 from tests.integration.cli.children import make_system, order
 
 CHILDREN = Path(__file__).with_name("children.py")
@@ -201,6 +201,14 @@ def test_a_second_signal_kills_at_once(tmp_path: Path, supervisors: list[Supervi
         time.sleep(0.05)
     assert supervisor.process.returncode == 130
     until_gone(*supervisor.children)
+
+
+def test_a_successor_waits_for_what_a_killed_supervisor_has_left(tmp_path: Path, supervisors: list[Supervisor]) -> None:
+    supervisor = Supervisor(tmp_path, "a=good", "b=stubborn")
+    supervisors.append(supervisor)
+    supervisor.process.kill()
+    wait_for_leftovers(tmp_path)
+    assert all(gone(pid) for pid in supervisor.children)
 
 
 def test_a_data_directory_has_one_holder_and_the_refusal_names_it(

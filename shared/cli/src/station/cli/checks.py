@@ -13,6 +13,7 @@ import msgspec
 from station.cli.supervisor.readiness import answers_ok, read_run_file, status_of
 from station.cli.supervisor.services import SERVICES
 from station.cli.supervisor.settings import LocalSettings
+from station.cli.supervisor.system import is_alive
 from station.contracts import subjects
 from station.contracts.health import DoctorReport, GetHealth, Health, RunDoctor
 from station.runtime.broker import inbox_prefix
@@ -75,7 +76,9 @@ async def bus_checks(url: str | None) -> BusFindings:
     except TimeoutError:
         return BusFindings([Check("nats", Verdict.FAIL, "the broker does not answer", "see logs/nats-server.log")])
     try:
-        findings = BusFindings([Check("nats", Verdict.OK, f"connected to NATS {bus.nc.connected_server_version}")])
+        found = bus.nc.connected_server_version
+        version = f"{found.major}.{found.minor}.{found.patch}"
+        findings = BusFindings([Check("nats", Verdict.OK, f"connected to NATS {version}")])
         findings.checks.append(await _jetstream(bus))
         findings.checks.extend(await _scheduler(bus))
         findings.report = await _report(bus, findings.checks)
@@ -128,7 +131,7 @@ def _environments(settings: LocalSettings) -> Check:
 async def _service(settings: LocalSettings, name: str) -> Check:
     found = read_run_file(settings.data_dir, name)
     log = f"see {settings.data_dir / 'logs' / name}.log"
-    if found is None or not _alive(found.pid):
+    if found is None or not is_alive(found.pid):
         return Check(name, Verdict.FAIL, "not running", log)
     if await answers_ok(f"{found.url}/readyz"):
         return Check(name, Verdict.OK, f"ready at {found.url} (pid {found.pid})")
@@ -171,13 +174,3 @@ async def _report(bus: Bus, checks: list[Check]) -> DoctorReport | None:
     except (Unavailable, Refused, Undecodable) as error:
         checks.append(Check("invariants", Verdict.FAIL, str(error)))
         return None
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

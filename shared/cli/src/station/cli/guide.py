@@ -32,6 +32,7 @@ NOT_YET = frozenset({"workflow_not_found", "agent_not_found", "environment_not_f
 """Refusals of the first seconds: files are still being read."""
 PATIENCE_SECONDS, PAUSE_SECONDS = 30.0, 0.2
 REPORT_BYTES = 64 * 1024
+SUMMARY_LINES = 12
 
 
 class Stopped(Exception):
@@ -118,12 +119,13 @@ class Guide:
             return
         out = self._session.out
         out.line("")
-        show_approval(out, approval)
+        show_approval(out, approval, most_lines=SUMMARY_LINES)
         place = "" if self._settings.url == DEFAULT_URL else f" --url {self._settings.url}"
         address = f"{self._settings.url}/api/v1/workflow-runs/{approval.run_id}/approvals/{approval.id}/approve"
         out.line("\nThe run waits for you. In another terminal:", style="bold yellow")
         headers = f"-H 'content-type: application/json' -H 'X-Station-User: {default_user()}'"
         commands = (
+            f"{self.program} approval show {approval.id}{place}",
             f"{self.program} approval approve {approval.id}{place}",
             f"{self.program} approval reject {approval.id}{place}",
             f"curl -X POST {address} {headers} -d '{{}}'",

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from station.cli.client import Api
 
 DEFAULT_URL = "http://127.0.0.1:8585"
-CLI_VARIABLES = ("STATION_API_URL", "STATION_USER", "STATION_TEAMS")
-"""Read by `stn` alone; the services must not see them."""
 
 UrlOption = Annotated[
     str, typer.Option("--url", envvar="STATION_API_URL", help="Where Station answers.", rich_help_panel="Connection")
@@ -48,7 +46,8 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
         from station.cli.client import Api
 
         url, user, teams = arguments.pop("url"), arguments.pop("user"), arguments.pop("team")
-        api = Api(url, user or default_user(), tuple(teams or ()), user_is_guessed=not user)
+        given = tuple(name for team in teams or () for name in team.split(",") if name)
+        api = Api(url, user or default_user(), given, user_is_guessed=not user)
         try:
             return command(Session(api, Output(arguments.pop("output"))), **arguments)
         finally:

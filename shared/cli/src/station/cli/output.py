@@ -116,12 +116,12 @@ class Output:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-        """Rows under their columns; ``empty`` says that there are none."""
+        """Rows under their columns, each one line unless a cell is Text; ``empty`` says that there are none."""
         table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in rows:
-            table.add_row(*(cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row))
+            table.add_row(*(cell if isinstance(cell, Text) else Text(plain(cell).replace("\n", " ")) for cell in row))
         if table.row_count:
             self.console.print(table)
         else:
@@ -134,13 +134,13 @@ class Output:
         for name, value in shown:
             text = value if isinstance(value, Text) else Text(plain(value))
             head, *rest = text.split("\n")
-            self.console.print(Text(f"{name:<{width}}  ", style="bold") + head)
+            self.console.print(Text.assemble((f"{name:<{width}}  ", "bold"), head))
             for line in rest:
-                self.console.print(Text(" " * (width + 2)) + line)
+                self.console.print(Text.assemble(" " * (width + 2), line))
 
     def line(self, text: str, style: str = "") -> None:
         """One line for a person."""
-        self.console.print(Text(plain(text), style=style))
+        self.console.print(Text(plain(text), style=style), soft_wrap=True)
 
 
 def note(text: str, style: str = "dim") -> None:

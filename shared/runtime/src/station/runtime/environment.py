@@ -28,6 +28,7 @@ def _variable(name: str, default: str | None, services: tuple[str, ...], meaning
 
 
 VARIABLES: tuple[Variable, ...] = (
+    _variable("API_URL", "http://127.0.0.1:8585", ("stn",), "Where the commands of `stn` find Station."),
     _variable(
         "ALLOWED_HOSTS",
         None,
@@ -91,6 +92,8 @@ VARIABLES: tuple[Variable, ...] = (
         "Stable id of this runner. Not set: made once and kept in its spool directory.",
     ),
     _variable("SHUTDOWN_SECONDS", "5", ALL, "How long a process may take to finish its work when it is told to stop."),
+    _variable("TEAMS", None, ("stn",), "Your teams when you use `stn`, with commas between them."),
+    _variable("USER", None, ("stn",), "Who you are to Station when you use `stn`. Not set: your name at this machine."),
     Variable(
         name="STATION_PARENT_PID",
         default=None,

@@ -10,7 +10,7 @@ import typer
 
 from station.cli.errors import CommandError
 from station.cli.options import Session, connected
-from station.cli.output import Output, local_time, plain, pretty, status_text
+from station.cli.output import Output, local_time, plain, status_text
 from station.contracts.approvals import ApprovalPage, ApprovalView
 from station.contracts.statuses import ApprovalStatus
 
@@ -85,8 +85,8 @@ def decide(session: Session, approval: ApprovalView, decision: Decision, comment
     return session.api.post(path, ApprovalView, body)
 
 
-def show_approval(out: Output, approval: ApprovalView) -> None:
-    """The approval as a person needs to see it before deciding."""
+def show_approval(out: Output, approval: ApprovalView, *, most_lines: int | None = None) -> None:
+    """The approval as a person needs to see it before deciding; ``most_lines`` shortens a long summary."""
     decisions = "\n".join(
         f"{d.decision} by {plain(d.by)} at {local_time(d.at)}" + (f": {d.comment}" if d.comment else "")
         for d in approval.decisions
@@ -97,7 +97,7 @@ def show_approval(out: Output, approval: ApprovalView) -> None:
             ("run", f"{approval.run_id} ({approval.workflow_id}, {approval.state_name})"),
             ("status", status_text(approval.status.value)),
             ("message", approval.message),
-            ("summary", None if approval.summary is None else summary_text(approval.summary)),
+            ("summary", None if approval.summary is None else summary_text(approval.summary, most_lines)),
             ("approvers", _who(approval)),
             ("needed", f"{approval.quorum} approvals" if approval.quorum > 1 else None),
             ("deadline", local_time(approval.deadline_at)),
@@ -106,9 +106,16 @@ def show_approval(out: Output, approval: ApprovalView) -> None:
     )
 
 
-def summary_text(summary: object) -> str:
-    """Text as it is, anything else as indented JSON."""
-    return summary if isinstance(summary, str) else pretty(summary)
+def summary_text(summary: object, most_lines: int | None = None) -> str:
+    """Text as it is, anything else as YAML; says how much of it was left out."""
+    import yaml
+
+    text = (
+        summary if isinstance(summary, str) else yaml.safe_dump(summary, sort_keys=False, allow_unicode=True, width=100)
+    )
+    lines = text.splitlines()
+    left_out = len(lines) - most_lines if most_lines is not None else 0
+    return "\n".join([*lines[:most_lines], f"… {left_out} more lines"] if left_out > 0 else lines)
 
 
 def find(session: Session, target: str) -> ApprovalView:

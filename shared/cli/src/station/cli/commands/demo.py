@@ -45,7 +45,8 @@ def demo(
     finally:
         guide.join(JOIN_SECONDS)
     if guide.interrupted_run:
-        note(f"stopped; run {guide.interrupted_run} is kept, and `{guide.program} demo` goes on with it")
+        place = f" --data-dir {data_dir}" if data_dir else ""
+        note(f"stopped; run {guide.interrupted_run} is kept, and `{guide.program} demo{place}` goes on with it")
     raise typer.Exit(code)
 
 

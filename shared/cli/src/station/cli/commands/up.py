@@ -98,9 +98,10 @@ async def _until_stopped(system: "System", stop: asyncio.Event) -> int:
 def _detach(settings: "LocalSettings") -> None:
     from station.cli.supervisor.lock import DataDirectoryLock
     from station.cli.supervisor.ports import check_http_port
-    from station.cli.supervisor.system import running
+    from station.cli.supervisor.system import running, wait_for_leftovers
 
     with DataDirectoryLock(settings.data_dir):
+        wait_for_leftovers(settings.data_dir)
         check_http_port(settings)
     logs = settings.data_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)

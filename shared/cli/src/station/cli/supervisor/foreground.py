@@ -13,7 +13,7 @@ from station.cli.supervisor.logs import LogSink, Stream
 from station.cli.supervisor.ports import check_http_port, free_port, stable_port
 from station.cli.supervisor.services import stages
 from station.cli.supervisor.settings import LocalSettings
-from station.cli.supervisor.system import System
+from station.cli.supervisor.system import System, wait_for_leftovers
 from station.runtime.broker import write_config
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -31,6 +31,7 @@ def run(settings: LocalSettings, *, stream: Stream, work: Work) -> int:
         CommandError: the directory or the port is taken, or a process does not start.
     """
     with DataDirectoryLock(settings.data_dir):
+        wait_for_leftovers(settings.data_dir)
         if settings.http_port == 0:
             settings = msgspec.structs.replace(settings, http_port=free_port(settings.http_host))
         check_http_port(settings)

@@ -9,7 +9,7 @@ from pathlib import Path
 from station.cli.errors import CommandError
 from station.cli.supervisor.process import ProcessSpec
 from station.cli.supervisor.readiness import broker_greets, service_is_ready
-from station.cli.supervisor.settings import LocalSettings, service_environment
+from station.cli.supervisor.settings import LocalSettings
 from station.runtime.broker import Broker
 
 BROKER = "nats-server"
@@ -65,4 +65,4 @@ def _environment(name: str, settings: LocalSettings, broker: Broker | None) -> d
     }
     if broker is not None:
         own["STATION_NATS_URL"] = broker.url_for(name)
-    return service_environment(os.environ) | own
+    return dict(os.environ) | own

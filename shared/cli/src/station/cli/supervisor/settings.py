@@ -1,14 +1,12 @@
 """What `stn up` and its relatives read from the environment; options of the command line come first."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from station.cli.errors import USAGE, CommandError
-from station.cli.options import CLI_VARIABLES
 from station.runtime import settings as runtime_settings
 
 WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared, not listened on
@@ -47,7 +45,7 @@ def load(**options: object) -> LocalSettings:
         CommandError: naming every setting that cannot be used.
     """
     try:
-        loaded = runtime_settings.load(LocalSettings, service_environment(os.environ))
+        loaded = runtime_settings.load(LocalSettings, os.environ)
     except runtime_settings.SettingsError as error:
         raise CommandError(str(error), exit_code=USAGE) from error
     given = {name: value for name, value in options.items() if value is not None}
@@ -60,8 +58,3 @@ def load(**options: object) -> LocalSettings:
         data_dir=merged.data_dir.expanduser().absolute(),
         environments_dir=merged.environments_dir.expanduser().absolute(),
     )
-
-
-def service_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment without the variables that only `stn` knows: a service refuses what it does not know."""
-    return {name: value for name, value in environ.items() if name not in CLI_VARIABLES}

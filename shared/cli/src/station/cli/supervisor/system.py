@@ -19,6 +19,7 @@ from station.runtime.clock import now_ms, to_rfc3339
 
 READY_SECONDS, START_ATTEMPTS = 60.0, 3
 STOP_SECONDS, STOP_SECONDS_EACH = 8.0, 5.5
+LEFTOVER_SECONDS, POLL_SECONDS = 6.0, 0.05
 
 
 class ServiceState(msgspec.Struct, rename="camel"):
@@ -121,8 +122,37 @@ def running(data_dir: Path) -> SystemState | None:
     """What runs on this data directory; None when nothing does. A state file without its process is not believed."""
     if (holder := DataDirectoryLock(data_dir).holder()) is None:
         return None
-    try:
-        state = msgspec.json.decode((data_dir / "run" / "stn.json").read_bytes(), type=SystemState)
-    except (OSError, msgspec.MsgspecError):
+    state = _last_state(data_dir)
+    if state is None or state.pid != holder:
         return SystemState(pid=holder, url="", ready=False, started_at="", services=())
-    return state if state.pid == holder else SystemState(pid=holder, url="", ready=False, started_at="", services=())
+    return state
+
+
+def wait_for_leftovers(data_dir: Path, seconds: float = LEFTOVER_SECONDS) -> None:
+    """Give the children of a supervisor that was killed the time to end; the kernel has told them to.
+
+    Call it with the lock held.
+    """
+    state = _last_state(data_dir)
+    deadline = time.monotonic() + seconds
+    left = [service.pid for service in state.services if service.pid] if state else []
+    while (left := [pid for pid in left if is_alive(pid)]) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is a process with this pid."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _last_state(data_dir: Path) -> SystemState | None:
+    try:
+        return msgspec.json.decode((data_dir / "run" / "stn.json").read_bytes(), type=SystemState)
+    except (OSError, msgspec.MsgspecError):
+        return None
