@@ -85,8 +85,7 @@ class StepRequests:
             ]
         )
         claims = [
-            await self._claim(step, answer, agent_run_id)
-            for step, answer, agent_run_id in zip(request.steps, answers, ids, strict=True)
+            await self._claim(step, answer) for step, answer in zip(request.steps, answers, strict=True)
         ]
         for claim in claims:
             CLAIMS.labels(claim.verdict).inc()
@@ -140,7 +139,7 @@ class StepRequests:
                 f"Runner {runner!r} has been started anew (boot {known}); this is boot {boot} and must stop.",
             )
 
-    async def _claim(self, step: StepRef, answer: Decision | Exception, agent_run_id: str) -> Claim:
+    async def _claim(self, step: StepRef, answer: Decision | Exception) -> Claim:
         if isinstance(answer, UnknownRun):
             return Claim(verdict="skip", reason="there is no such run")
         if isinstance(answer, NotStored):
@@ -152,7 +151,7 @@ class StepRequests:
             return Claim(
                 verdict="run",
                 token=answer.token,
-                agent_run_id=agent_run_id,
+                agent_run_id=answer.agent_run_id,
                 lease_seconds=self._attempts.lease_ms / 1000,
             )
         if answer.verdict == "busy":
