@@ -24,7 +24,7 @@ log = get_logger("app")
 
 async def main(settings: Settings, stop: Stop) -> None:
     """Run until ``stop``, or until a part of it dies."""
-    log.info("starting", settings=effective(settings))
+    log.info("starting", **effective(settings))
     bus: Bus | None = None
     scheduler: SchedulerClient | None = None
 

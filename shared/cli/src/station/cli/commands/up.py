@@ -117,7 +117,8 @@ def _detach(settings: "LocalSettings") -> None:
             raise CommandError(f"it did not start\n{last_words.read_text().strip()}", where=str(logs))
         state = running(settings.data_dir)
         if state is not None and state.ready:
-            note(f"Station answers at {state.url} (pid {state.pid}); logs in {logs}; stop it with `stn down`")
+            place = f"--data-dir {settings.data_dir}"
+            note(f"Station answers at {state.url} (pid {state.pid}); logs in {logs}; `stn down {place}` stops it")
             return
         time.sleep(POLL_SECONDS)
     process.terminate()

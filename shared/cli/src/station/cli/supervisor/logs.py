@@ -40,6 +40,7 @@ class LogSink:
         self._out = out or sys.stdout
         self._console = console()
         self._files: dict[str, RotatingFileHandler] = {}
+        self._colours: dict[str, str] = {}
         self._tails: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=TAIL_LINES))
 
     def file(self, name: str) -> Path:
@@ -88,7 +89,7 @@ class LogSink:
         handler.emit(logging.makeLogRecord({"msg": text}))
 
     def _coloured(self, name: str, record: dict[str, Any]) -> Text:
-        colour = COLOURS[sum(name.encode()) % len(COLOURS)]
+        colour = self._colours.setdefault(name, COLOURS[len(self._colours) % len(COLOURS)])
         level = str(record.get("level", "info"))
         moment = str(record.get("ts", ""))[11:23]
         return Text.assemble(
