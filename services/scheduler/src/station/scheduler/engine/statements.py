@@ -44,4 +44,4 @@ UPSERT_SIGNAL = (
 ON CONFLICT (run_id, received_seq) DO UPDATE SET consumed_by = excluded.consumed_by
 """
 )
-DELETE_OUTBOX = "DELETE FROM outbox WHERE id = ?"
+DELETE_OUTBOX = "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?))"
