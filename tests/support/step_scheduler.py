@@ -51,6 +51,7 @@ class StepScheduler:
         self.refusals: list[Exception] = []
         """Raised, in order, instead of answering reports."""
         self._tokens: dict[tuple[str, int], tuple[str, int]] = {}
+        self._last = 100
         self._changed = asyncio.Condition()
         self._served: Served | None = None
 
@@ -109,6 +110,10 @@ class StepScheduler:
     def held(self, step: str) -> HeldStep:
         return HeldStep(run_id=RUN, step_id=step_id(step), attempt=1, token=self.token(step))
 
+    def revoke(self, step: str, attempt: int = 1) -> None:
+        """Its token is void from here on; the next claim gets another."""
+        del self._tokens[step_id(step), attempt]
+
     def claimed(self, step: str) -> int:
         """How often it was claimed."""
         return sum(ref.step_id == step_id(step) for claim in self.of(ClaimSteps) for ref in claim.steps)
@@ -134,12 +139,15 @@ class StepScheduler:
             return prepared.pop(0)
         known = self._tokens.get((step, attempt))
         if known is None or known[0] != holder:
-            known = self._tokens[step, attempt] = (holder, len(self._tokens) + 100)
+            self._last += 1
+            known = self._tokens[step, attempt] = (holder, self._last)
         return Claim(verdict="run", token=known[1], agent_run_id=f"ar_{step[:4]}", lease_seconds=self.lease)
 
     async def _heartbeat(self, request: Heartbeat, context: RpcContext) -> HeartbeatAnswer:
         await self._see(request)
-        return HeartbeatAnswer(lost=tuple(held for held in request.steps if held.step_id in self.lost))
+        known = {token for _, token in self._tokens.values()}
+        lost = (held for held in request.steps if held.step_id in self.lost or held.token not in known)
+        return HeartbeatAnswer(lost=tuple(lost))
 
     async def _report(self, request: ReportResults, context: RpcContext) -> ReportAnswer:
         await self._see(request)

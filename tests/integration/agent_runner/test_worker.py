@@ -156,3 +156,22 @@ async def test_a_changed_file_is_announced_and_used(runner: RunnerProcess, sched
     assert scheduler.of(AnnounceRunner)[-1].problems[0].path == "test/agents/broken.prompt"
     await scheduler.publish("0c", "late")
     assert (await scheduler.result("0c")).output == "hi"
+
+
+async def test_an_attempt_handed_out_anew_is_done_anew_and_its_message_is_not_acknowledged_by_the_old_one(
+    runner: RunnerProcess, scheduler: StepScheduler, bus: Bus
+) -> None:
+    scheduler.lease = 0.6
+    await runner.start()
+    await scheduler.publish("1a", "slow")
+    await scheduler.until(lambda: scheduler.claimed("1a"))
+    old = scheduler.token("1a")
+    await bus.js.purge_stream(subjects.TASKS_STREAM, subject=subjects.task_step(RUN, step_id("1a"), 1))
+    await scheduler.publish("1a", "answers")
+    scheduler.revoke("1a")
+    await scheduler.until(lambda: len(scheduler.results("1a")) > 1)
+    first, second = scheduler.results("1a")
+    assert (first.token, first.cancelled) == (old, True)
+    assert (second.token, second.output) == (scheduler.token("1a"), {"ok": True})
+    assert second.token != old
+    await drained(scheduler)

@@ -12,6 +12,7 @@ from station.agent_runner.scheduler import Scheduler
 from station.agent_runner.spool import Identity
 from station.contracts import subjects
 from station.contracts.agents import AnnounceRunner
+from station.contracts.errors import Failure
 from station.contracts.work import Done
 from station.runtime.errors import Refused
 from station.runtime.logging import get_logger
@@ -28,11 +29,12 @@ class Announcer:
     """The agents of this runner, as they are now."""
 
     def __init__(self, root: Path, backends: Backends, scheduler: Scheduler, identity: Identity) -> None:
-        self._root = root
+        self._root = root.absolute()
         self._backends = backends
         self._scheduler = scheduler
         self._identity = identity
         self.catalog = Catalog()
+        self._refusal: Failure | None = None
 
     async def load(self) -> None:
         """Read the files. Problems are logged when they are new."""
@@ -47,8 +49,11 @@ class Announcer:
         metrics.PROBLEMS.set(len(self.catalog.problems))
         log.info("agents_loaded", agents=len(self.catalog.agents), problems=len(self.catalog.problems))
 
-    async def announce(self) -> None:
-        """Tell the scheduler, however long it is away. From here on claims of earlier boots are void."""
+    async def announce(self) -> bool:
+        """Tell the scheduler, however long it is away. From here on claims of earlier boots are void.
+
+        False when it refuses; the reason is logged, once.
+        """
         message = AnnounceRunner(
             runner=self._identity.runner,
             boot=self._identity.boot,
@@ -59,7 +64,12 @@ class Announcer:
         try:
             await self._scheduler.ask(subjects.RUNNER_ANNOUNCE, message, Done)
         except Refused as refused:
-            log.error("announcement_refused", code=refused.failure.code, detail=refused.failure.detail)
+            if refused.failure != self._refusal:
+                log.error("announcement_refused", code=refused.failure.code, detail=refused.failure.detail)
+            self._refusal = refused.failure
+            return False
+        self._refusal = None
+        return True
 
     async def run(self) -> None:
         """Announce every half minute, and at every change of a file, until cancelled."""
@@ -98,7 +108,7 @@ class Announcer:
         changed = Path(path)
         if changed.parent.name == AGENTS:
             return changed.suffix == SUFFIX
-        return changed.name == AGENTS or changed.parent == self._root.absolute()
+        return changed.name == AGENTS or changed.parent == self._root
 
     async def _reload(self) -> None:
         before = _told(self.catalog)

@@ -35,6 +35,7 @@ T = TypeVar("T")
 SERVICE = "agent-runner"
 VERSION = "0.1.0"
 DEFAULT_SPOOL = "default"
+REFUSED_SECONDS = 1.0
 
 
 class Runner:
@@ -73,7 +74,8 @@ class Runner:
         self.backends.clean_up()
         await self.announcer.load()
         await asyncio.gather(*(self._report_again(result) for result in self.spool.load()))
-        await self.announcer.announce()
+        while not await self.announcer.announce():  # noqa: ASYNC110 - the scheduler does not tell of a change of mind
+            await asyncio.sleep(REFUSED_SECONDS)  # unannounced, claims of our last start would still stand
         await listen_for_cancels(self.bus, self.held)
         self.started = True
         return True

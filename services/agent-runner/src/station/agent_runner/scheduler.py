@@ -12,7 +12,7 @@ from station.runtime.logging import get_logger
 
 log = get_logger("scheduler")
 T = TypeVar("T")
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
 SERVER_ERROR = 500
 
 
@@ -29,7 +29,7 @@ class Scheduler:
         return self._away_since is None
 
     async def ask(self, subject: str, message: object, answer_type: type[T]) -> T:
-        """Ask again until there is an answer; the pause grows to 2 s.
+        """Ask again until there is an answer; the pause grows to half a second.
 
         Raises:
             Refused: the scheduler will not do this, or fails at it; whether to insist is the caller's to say.
