@@ -114,7 +114,7 @@ class DrivenRun:
 
     def say(self, name: str, *, yes: bool, by: str = "user:bob", digest: str | None = None, **where: Any) -> Decision:
         """Decide the open approval of a state."""
-        approval = self.step(name, **where).approval
+        approval = (where.pop("pick", None) or self.step(name, **where)).approval
         assert approval is not None
         return self.tell(
             messages.DecideApproval(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import msgspec
@@ -53,7 +53,7 @@ class History:
 
     def check(self, run: Run, handed_out: Collection[tuple[str, int]] | None) -> None:
         """Compare the run and the rows with the fold of the stored events, and look at the laws of a single run."""
-        folded = fold(map(event_of, self.stored))
+        folded = fold(self.events())
         assert snapshot(run) == snapshot(folded)
         steps: Rows = {}
         approvals: Rows = {}
@@ -63,6 +63,10 @@ class History:
         check_counters(run)
         check_structure(run)
         check_wake_up(run, handed_out)
+
+    def events(self) -> Iterator[Event]:
+        """Give the events as they come back from the store."""
+        return map(event_of, self.stored)
 
     def _keep(self, events: list[Event]) -> None:
         for event in events:

@@ -238,3 +238,10 @@ def test_a_condition_reads_the_answer():
         run = DrivenRun(workflow(*states))
         getattr(run, word)("ask")
         assert run.run.output == {"went": way}
+
+
+def test_what_was_shown_does_not_change_with_the_context():
+    run = DrivenRun(workflow(asking(summaryPath="steps", way_on="b"), agent("b")))
+    run.approve("ask")
+    (row,) = run.history.approvals.values()
+    assert row["summary"] == "{}"

@@ -239,3 +239,15 @@ def test_a_report_of_a_timeout_times_the_step_out_and_fails_the_run():
     step = run.step("a")
     run.report(step, run.claimed(step), error=StepError(type=ErrorType.TIMEOUT, message="too slow"))
     assert (run.status, run.run.error.type, run.row("a")["status"]) == ("FAILED", "timeout", "TIMED_OUT")
+
+
+@pytest.mark.parametrize("task", ["{{ steps }}", "{{ ctx }}", "{{ steps.a }}"])
+def test_an_input_does_not_change_with_the_context(task):
+    states = [
+        inject("i", {"n": 1}, resultPath="steps.a", next="b"),
+        agent("b", **with_input(task=task), resultPath="steps.a.b"),
+    ]
+    run = DrivenRun(workflow(*states))
+    before = run.row("b")["input"]
+    run.work("b", 1)
+    assert run.row("b")["input"] == before

@@ -74,8 +74,17 @@ def lookup(layers: Sequence[Mapping[str, Any]], path: Path) -> Any:
 
     The innermost layer that has a name decides: an object is read together with the outer layers' objects
     of that name, anything else alone. Where a value has no member `result`, `.result` is the value itself.
-    The value is shared with its layer, not copied. Raises MissingPathError.
+    The value is shared with its layer: later writes may show in it. Raises MissingPathError.
     """
+    return _joined(_find(layers, path))
+
+
+def snapshot(layers: Sequence[Mapping[str, Any]], path: Path) -> Any:
+    """Give the value at a path as `lookup` does, as it stands: no later write shows in it. Raises MissingPathError."""
+    return _joined([_detached(value) for value in _find(layers, path)])
+
+
+def _find(layers: Sequence[Mapping[str, Any]], path: Path) -> list[Any]:
     found: list[Any] = list(layers)
     for depth, name in enumerate(path):
         deeper = _step(found, name)
@@ -83,7 +92,21 @@ def lookup(layers: Sequence[Mapping[str, Any]], path: Path) -> Any:
             found = deeper
         elif name != _RESULT or depth == 0:
             raise MissingPathError(path, path[:depth], _nearest(name, _names(found)))
+    return found
+
+
+def _joined(found: list[Any]) -> Any:
     return found[0] if len(found) == 1 else _merged(found)
+
+
+def _detached(value: Any) -> Any:
+    """Copy the objects that writes change in place; all others are never changed."""
+    if not isinstance(value, Owned):
+        return value
+    copy: Object = {}
+    for name, member in value.items():
+        copy[name] = _detached(member)
+    return copy
 
 
 def write(root: Owned, path: Path, value: Any) -> None:

@@ -40,7 +40,7 @@ def ask(turn: Turn, arrival: Arrival, step: Step, wanted: HumanApprovalInput, st
         fail(turn, step, StepError(type=ErrorType.VALIDATION, message=message, retryable=False))
         return
     try:
-        summary = arrival.read(parse_path(wanted.summary_path)) if wanted.summary_path is not None else None
+        summary = arrival.snapshot(parse_path(wanted.summary_path)) if wanted.summary_path is not None else None
     except (MissingPathError, PathError) as problem:
         message = f"summaryPath of state {state.name!r}: {problem}"
         fail(turn, step, StepError(type=ErrorType.VALIDATION, message=message, retryable=False))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from station.contracts.events import ForeachPlan, ParallelPlan, StateEntered
-from station.core.context import lookup
+from station.core.context import lookup, snapshot
 from station.core.definition import State
 from station.core.identity import step_id
 from station.core.paths import Path
@@ -36,8 +36,12 @@ class Arrival:
         self.step_id = step_id(run_id, state.name, path, foreach_index, visit)
 
     def read(self, path: Path) -> Any:
-        """Read from the context as this state sees it. Raises MissingPathError."""
+        """Read from the context as this state sees it, for a look within this turn. Raises MissingPathError."""
         return lookup(self.layers, path)
+
+    def snapshot(self, path: Path) -> Any:
+        """Read what is kept for longer than this turn. Raises MissingPathError."""
+        return snapshot(self.layers, path)
 
     def entered(
         self,

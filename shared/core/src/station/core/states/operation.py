@@ -31,7 +31,7 @@ def enter(turn: Turn, arrival: Arrival, state: Operation) -> None:
     """Render the input and begin the action."""
     rendered: Any = None
     try:
-        rendered = render(state.input, arrival.read)
+        rendered = render(state.input, arrival.snapshot)
         wanted = msgspec.convert(rendered, _INPUTS[state.action])
     except (MissingPathError, TemplateError) as problem:
         step = arrival.entered(turn, "operation", action=state.action)
