@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from station.scheduler.doctor import check
+from tests.e2e.agents import write_agents
 from tests.support.system import BROKER, SERVICES, System
 
 EXAMPLES = Path(__file__).parents[2] / "deploy" / "environments" / "default"
@@ -29,8 +30,11 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """The system that most tests share: the example environment `default`, and `test`, to which tests add."""
     directory = tmp_path_factory.mktemp("system")
     shutil.copytree(EXAMPLES, directory / "environments" / "default")
-    with System(directory) as running:
-        yield running
+    shared = System(directory)
+    write_agents(shared)
+    with shared:
+        shared.wait_agent("ok")
+        yield shared
 
 
 @pytest.fixture
