@@ -20,6 +20,7 @@ from station.core.evolve import create
 from station.core.program import Limits, Program
 from station.core.run import Step
 from station.core.turn import Turn
+from station.runtime import metrics
 from station.runtime.errors import StationError
 from station.runtime.logging import get_logger
 from station.scheduler.engine import record
@@ -29,6 +30,8 @@ from station.scheduler.engine.runs import Runs, Slot
 from station.scheduler.store.writer import Unit, Writer
 
 log = get_logger("engine")
+
+WATCHERS_FAILED = metrics.counter("watchers_failed_total", "Commits that a part of the scheduler failed to follow.")
 
 
 class NotStored(StationError):
@@ -82,36 +85,40 @@ class Engine:
 
         Raises UnknownRun, and NotStored if the store failed.
         """
+        slot = await self.ready(run_id)
+        decision, turn = self._decide(slot, message)
+        if decision.evaluations:
+            slot.hold()
+            return await self._finish_evaluated(slot, turn, also)
+        await self._committed(self._store(slot, decision, also))
+        return decision
+
+    async def ready(self, run_id: str) -> Slot:
+        """Give a run that nobody holds. It is the one that the next turn works on, until the caller's next pause.
+
+        Raises UnknownRun.
+        """
         slot = await self.runs.get(run_id)
         await slot.free()
         while slot.dropped:
             slot = await self.runs.get(run_id)
             await slot.free()
-        decision, turn = self._decide(slot, message)
-        if decision.evaluations:
-            slot.hold()
-            return await self._finish_evaluated(slot, turn, also)
-        unit = Unit()
-        moves = [self._stage(unit, slot, decision, also)]
-        await self._commit(unit, moves)
-        return decision
+        return slot
 
     async def submit_many(self, pairs: Sequence[tuple[str, messages.AnyMessage]]) -> list[Decision | Exception]:
-        """Have many messages decided and stored in as few transactions as can be; one answer each, in order."""
+        """Have many messages decided, and stored together as far as the writer can; one answer each, in order.
+
+        Each turn is a unit of its own: what the store refuses of one run costs the others nothing.
+        """
         slots = [await self._slot_or_error(run_id) for run_id, _ in pairs]
-        unit, moves = Unit(), list[Move]()
-        answers: list[Decision | Exception | asyncio.Future[Decision]] = []
+        answers: list[Exception | asyncio.Future[Decision]] = []
         for slot, (run_id, message) in zip(slots, pairs, strict=True):
             if isinstance(slot, Exception):
                 answers.append(slot)
             elif slot.dropped or slot.held:
                 answers.append(asyncio.ensure_future(self.submit(run_id, message)))
             else:
-                answers.append(self._decide_in(unit, moves, slot, message))
-        try:
-            await self._commit(unit, moves)
-        except NotStored as failure:
-            answers = [failure if isinstance(answer, Decision) else answer for answer in answers]
+                answers.append(self._decide_now(slot, message))
         return [await _outcome(answer) if isinstance(answer, asyncio.Future) else answer for answer in answers]
 
     async def start(self, created: Event, program: Program, also: Also | None = None) -> Slot:
@@ -124,23 +131,18 @@ class Engine:
             slot.hold()
             await self._finish_evaluated(slot, turn, also)
         else:
-            unit = Unit()
-            moves = [self._stage(unit, slot, decision, also)]
-            await self._commit(unit, moves)
+            await self._committed(self._store(slot, decision, also))
         return slot
 
-    def _decide_in(
-        self, unit: Unit, moves: list[Move], slot: Slot, message: messages.AnyMessage
-    ) -> Decision | Exception | asyncio.Future[Decision]:
+    def _decide_now(self, slot: Slot, message: messages.AnyMessage) -> Exception | asyncio.Future[Decision]:
         try:
             decision, turn = self._decide(slot, message)
+            if decision.evaluations:
+                slot.hold()
+                return asyncio.ensure_future(self._finish_evaluated(slot, turn, None))
+            return asyncio.ensure_future(self._after(*self._store(slot, decision)))
         except Exception as error:  # noqa: BLE001 - one answer each
             return error
-        if decision.evaluations:
-            slot.hold()
-            return asyncio.ensure_future(self._finish_evaluated(slot, turn, None))
-        moves.append(self._stage(unit, slot, decision))
-        return decision
 
     async def _finish_evaluated(self, slot: Slot, turn: Turn, also: Also | None) -> Decision:
         """Have the turn's evaluations answered, then store it. The slot is held on entry."""
@@ -149,15 +151,13 @@ class Engine:
                 asked, turn.decision.evaluations = turn.decision.evaluations, []
                 for evaluation in asked:
                     resume_evaluated(turn, await self._evaluate(evaluation))
-            unit = Unit()
-            moves = [self._stage(unit, slot, turn.decision, also)]
-            committed = self._send(unit, moves)
+            stored = self._store(slot, turn.decision, also)
         except BaseException:
             self.runs.drop(slot)
             raise
         finally:
             slot.release()
-        await asyncio.shield(asyncio.ensure_future(self._after(committed, moves)))
+        await self._committed(stored)
         return turn.decision
 
     async def _slot_or_error(self, run_id: str) -> Slot | Exception:
@@ -174,19 +174,32 @@ class Engine:
             self.runs.drop(slot)
             raise
 
-    def _stage(self, unit: Unit, slot: Slot, decision: Decision, also: Also | None = None) -> Move:
+    def _store(self, slot: Slot, decision: Decision, also: Also | None = None) -> tuple[asyncio.Future[None], Move]:
+        """Hand a turn to the writer. What cannot even be written down drops the run: memory is ahead of the store."""
+        if slot.dropped:  # while an evaluation was under way
+            raise NotStored("An earlier turn of the run was not stored, so this one does not count: send it again.")
+        unit = Unit()
+        try:
+            move = self._stage(unit, slot, decision, also)
+        except BaseException:
+            log.exception("turn_not_written_down", run_id=slot.run.run_id)
+            self.runs.drop(slot)
+            raise
+        slot.pending += 1
+        return self.writer.submit(unit), move
+
+    def _stage(self, unit: Unit, slot: Slot, decision: Decision, also: Also | None) -> Move:
         run, now = slot.run, self._now()
         steps: list[Step] = []
         events: list[StoredEvent] = []
         if decision.events:
-            first = decision.events[0]
-            created = isinstance(first.data, RunCreated)
-            events = record.seal_events(decision, slot.last_hash)
+            before = slot.last_hash
+            events = record.seal_events(decision, before)
             slot.last_hash = events[-1].hash
-            if created:
+            if isinstance(decision.events[0].data, RunCreated):
                 record.record_creation(unit, run, slot.last_hash)
             else:
-                record.record_move(unit, run, slot.last_hash, first.seq - 1)
+                record.record_move(unit, run, slot.last_hash, before)
             record.record_events(unit, events)
             steps = record.record_changes(unit, run)
         outgoing = Outgoing(
@@ -204,35 +217,37 @@ class Engine:
             also(unit, slot)
         return Move(slot=slot, decision=decision, steps=steps, outgoing=outgoing)
 
-    def _send(self, unit: Unit, moves: list[Move]) -> asyncio.Future[None]:
-        for move in moves:
-            move.slot.pending += 1
-        return self.writer.submit(unit)
+    async def _committed(self, stored: tuple[asyncio.Future[None], Move]) -> None:
+        """Wait, then tell. Shielded: whoever waits may go away, the commit and what follows may not."""
+        await asyncio.shield(asyncio.ensure_future(self._after(*stored)))
 
-    async def _commit(self, unit: Unit, moves: list[Move]) -> None:
-        """Store, then tell. Shielded: whoever waits may go away, the commit and what follows may not."""
-        committed = self._send(unit, moves)
-        await asyncio.shield(asyncio.ensure_future(self._after(committed, moves)))
-
-    async def _after(self, committed: asyncio.Future[None], moves: list[Move]) -> None:
+    async def _after(self, committed: asyncio.Future[None], move: Move) -> Decision:
+        slot = move.slot
         try:
             await committed
         except Exception as error:
-            for move in moves:
-                move.slot.pending -= 1
-                self.runs.drop(move.slot)
-            log.error("commit_failed", error=str(error), error_type=type(error).__name__, turns=len(moves))
+            slot.pending -= 1
+            self.runs.drop(slot)
+            log.error("commit_failed", run_id=slot.run.run_id, error=str(error), error_type=type(error).__name__)
             raise NotStored(f"The store did not take it: {error}. Nothing has changed; send it again.") from error
-        for move in moves:
-            move.slot.pending -= 1
-            for watcher in self.watchers:
+        slot.pending -= 1
+        self._tell(move)
+        if slot.run.ended is not None and slot.idle:
+            self.runs.drop(slot)
+        return move.decision
+
+    def _tell(self, move: Move) -> None:
+        """Tell every watcher; what one of them fails on is mended by the next sweep of reconcile."""
+        for watcher in self.watchers:
+            try:
                 watcher.committed(move)
-            if move.slot.run.ended is not None and move.slot.idle:
-                self.runs.drop(move.slot)
+            except Exception:
+                WATCHERS_FAILED.inc()
+                log.exception("watcher_failed", watcher=type(watcher).__name__, run_id=move.outgoing.run_id)
 
 
 async def _outcome(answer: asyncio.Future[Decision]) -> Decision | Exception:
     try:
-        return await answer
+        return await asyncio.shield(answer)  # whoever waits may go away, the commit and what follows may not
     except Exception as error:  # noqa: BLE001 - one answer each
         return error

@@ -1,4 +1,4 @@
-"""One turn as a unit of work: the run's row (guarded by its seq), steps, events, approvals, signals and the outbox."""
+"""One turn as a unit of work: the run's row (guarded by its last hash), steps, events, approvals, signals, outbox."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ def record_creation(unit: Unit, run: Run, last_hash: str) -> None:
     unit.add(sql.INSERT_DOCUMENT, rows.document_row(run))
 
 
-def record_move(unit: Unit, run: Run, last_hash: str, seq_before: int) -> None:
-    """Add the update of the run's row; it fails if anybody else has moved the run."""
+def record_move(unit: Unit, run: Run, last_hash: str, hash_before: str) -> None:
+    """Add the update of the run's row; it fails unless the stored history is the one that the turn was decided on."""
     status = run.status
     if run.ended is None:
-        unit.add_guarded(sql.MOVE_RUN, (status, run.seq, last_hash, run.started_at, run.run_id, seq_before))
+        unit.add_guarded(sql.MOVE_RUN, (status, run.seq, last_hash, run.started_at, run.run_id, hash_before))
         return
     error = rows.text_or_none(run.error)
     unit.add_guarded(
         sql.END_RUN,
-        (status, run.seq, last_hash, run.started_at, error, run.completed_at, run.run_id, seq_before),
+        (status, run.seq, last_hash, run.started_at, error, run.completed_at, run.run_id, hash_before),
     )
     _, __, context, output = rows.document_row(run)
     unit.add(sql.END_DOCUMENT, (context, output, run.run_id))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import OrderedDict
 
 from station.core.program import Program
@@ -106,7 +107,7 @@ class Runs:
         return slot
 
     def _let_go(self) -> None:
-        for run_id, slot in list(self._slots.items())[:64]:
+        for run_id, slot in list(itertools.islice(self._slots.items(), 64)):
             if len(self._slots) <= self._capacity:
                 return
             if slot.idle:

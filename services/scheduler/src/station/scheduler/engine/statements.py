@@ -19,11 +19,11 @@ INSERT_KEY = _insert("idempotency_keys", ("principal", "key", "fingerprint", "an
 INSERT_DEAD_LETTER = _insert("dead_letters", ("subject", "body", "reason", "at"))
 
 MOVE_RUN = """
-UPDATE workflow_runs SET status = ?, seq = ?, last_hash = ?, started_at = ? WHERE run_id = ? AND seq = ?
+UPDATE workflow_runs SET status = ?, seq = ?, last_hash = ?, started_at = ? WHERE run_id = ? AND last_hash = ?
 """
 END_RUN = """
 UPDATE workflow_runs SET status = ?, seq = ?, last_hash = ?, started_at = ?, error = ?, completed_at = ?
-WHERE run_id = ? AND seq = ?
+WHERE run_id = ? AND last_hash = ?
 """
 END_DOCUMENT = "UPDATE workflow_run_documents SET context = ?, output = ? WHERE run_id = ?"
 UPDATE_STEP = """
