@@ -36,8 +36,12 @@ class Lock:
 
     def acquire(self) -> None:
         """Take the lock, or say who has it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = self.path.open("a+", encoding="ascii")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            file = self.path.open("a+", encoding="ascii")
+        except OSError as error:
+            message = f"The lock file {self.path} cannot be opened: {error}. Is the directory writable?"
+            raise StoreError(message) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -75,20 +79,31 @@ def open_writer(database: Path) -> sqlite3.Connection:
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False, cached_statements=256)
+    except (sqlite3.Error, OSError) as error:
+        raise _unusable(database, error) from error
+    try:
         for pragma in _PRAGMAS:
             connection.execute(pragma)
         migrate(connection)
-    except (sqlite3.Error, OSError) as error:
-        message = f"The database {database} cannot be opened: {error}. Is the directory writable, the file intact?"
-        raise StoreError(message) from error
+    except sqlite3.Error as error:
+        connection.close()
+        raise _unusable(database, error) from error
+    except StoreError:
+        connection.close()
+        raise
     return connection
 
 
 def open_reader(database: Path) -> sqlite3.Connection:
     """Open a read-only connection; it can never write nor checkpoint."""
-    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(reader_uri(database), uri=True, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA busy_timeout=5000")
     return connection
+
+
+def reader_uri(database: Path) -> str:
+    """Give the address of a read-only connection, whatever characters the path has."""
+    return f"{database.resolve().as_uri()}?mode=ro"
 
 
 def migrations() -> list[tuple[int, str]]:
@@ -116,3 +131,7 @@ def migrate(connection: sqlite3.Connection) -> int:
             connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version={number};\nCOMMIT;")
             version = number
     return version
+
+
+def _unusable(database: Path, error: Exception) -> StoreError:
+    return StoreError(f"The database {database} cannot be opened: {error}. Is the directory writable, the file intact?")

@@ -9,6 +9,8 @@ from typing import Any
 
 import aiosqlite
 
+from station.scheduler.store.database import reader_uri
+
 Row = tuple[Any, ...]
 
 
@@ -26,7 +28,7 @@ class Reader:
         """Open the connections; the file must exist."""
         connections: list[aiosqlite.Connection] = []
         for _ in range(size):
-            connection = await aiosqlite.connect(f"file:{database}?mode=ro", uri=True, isolation_level=None)
+            connection = await aiosqlite.connect(reader_uri(database), uri=True, isolation_level=None)
             await connection.execute("PRAGMA busy_timeout=5000")
             connections.append(connection)
         return cls(connections)

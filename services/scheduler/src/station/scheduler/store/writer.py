@@ -24,6 +24,10 @@ GROUP = metrics.histogram("store_commit_units", "Units of work in one group comm
 Statement: TypeAlias = tuple[str, Sequence[Any]]
 
 
+class Closed(Exception):
+    """The writer takes nothing any more: the process is ending."""
+
+
 class Conflict(Exception):
     """A guarded statement met another state of the store than the one it was made for."""
 
@@ -73,13 +77,17 @@ class Writer:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._on_broken = on_broken
+        self._closed = False
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
         self._thread.start()
 
     def submit(self, unit: Unit) -> "asyncio.Future[None]":
         """Queue a unit; the future is done when it is on disk, or carries why it is not."""
         future: asyncio.Future[None] = self._loop.create_future()
-        self._jobs.put(_Job(unit, future))
+        if self._closed:
+            future.set_exception(Closed("the writer is closed"))
+        else:
+            self._jobs.put(_Job(unit, future))
         return future
 
     async def barrier(self) -> None:
@@ -88,10 +96,12 @@ class Writer:
 
     async def close(self) -> None:
         """Write what is queued, then close the connection."""
+        self._closed = True
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
 
     def _work(self) -> None:
+        jobs: list[_Job] = []
         try:
             running = True
             while running:
@@ -99,13 +109,24 @@ class Writer:
                 if jobs:
                     self._commit(jobs)
                     self._tell(jobs)
-        except BaseException as error:  # a dead writer must end the process, not hang its callers
+        except BaseException as error:  # noqa: BLE001 - a dead writer must end the process, not hang its callers
             log.exception("writer_crashed")
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._on_broken, f"the writer thread died: {error!r}")
-            raise
+                self._loop.call_soon_threadsafe(self._broken, error, jobs)
         finally:
             self._connection.close()
+
+    def _broken(self, error: BaseException, jobs: list[_Job]) -> None:
+        """In the loop: nobody may wait for a thread that is gone."""
+        self._closed = True
+        with contextlib.suppress(queue.Empty):
+            while True:
+                job = self._jobs.get_nowait()
+                jobs += [] if job is None else [job]
+        for job in jobs:
+            job.outcome = job.outcome or Closed(f"the writer thread died: {error!r}")
+        _resolve(jobs)
+        self._on_broken(f"the writer thread died: {error!r}")
 
     def _next_group(self) -> tuple[list[_Job], bool]:
         job = self._jobs.get()
@@ -125,7 +146,7 @@ class Writer:
         started = perf_counter()
         try:
             self._transaction(jobs)
-        except (sqlite3.Error, Conflict, OverflowError) as error:
+        except Exception as error:  # noqa: BLE001 - told to whoever waits
             self._roll_back()
             if len(jobs) == 1:
                 jobs[0].outcome = error
@@ -138,7 +159,7 @@ class Writer:
     def _commit_alone(self, job: _Job) -> None:
         try:
             self._transaction([job])
-        except (sqlite3.Error, Conflict, OverflowError) as error:
+        except Exception as error:  # noqa: BLE001 - told to whoever waits
             self._roll_back()
             job.outcome = error
 
@@ -152,9 +173,9 @@ class Writer:
         connection.execute("COMMIT")
 
     def _roll_back(self) -> None:
-        with contextlib.suppress(sqlite3.Error):
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+        """Some errors roll back by themselves. A transaction that stays open raises here: nothing could follow it."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
 
     def _tell(self, jobs: list[_Job]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
