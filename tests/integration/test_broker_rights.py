@@ -63,11 +63,18 @@ MAY_SUBSCRIBE = {
         subjects.RUN_START,
         subjects.STEP_CLAIM,
         subjects.APPROVAL_DECIDE,
+        subjects.STARTED_FILTER,
         "$SRV.PING",
     },
-    "gateway": {subjects.EVENTS_FILTER, "$SRV.PING"},
-    "agent-runner": {subjects.CANCEL_FILTER, "$SRV.PING"},
-    "approval-service": {subjects.INBOX_DECIDE, subjects.INBOX_LIST, subjects.EVENTS_FILTER, "$SRV.PING"},
+    "gateway": {subjects.EVENTS_FILTER, subjects.STARTED_FILTER, "$SRV.PING"},
+    "agent-runner": {subjects.CANCEL_FILTER, subjects.STARTED_FILTER, "$SRV.PING"},
+    "approval-service": {
+        subjects.INBOX_DECIDE,
+        subjects.INBOX_LIST,
+        subjects.EVENTS_FILTER,
+        subjects.STARTED_FILTER,
+        "$SRV.PING",
+    },
     "external": {subjects.EVENTS_FILTER},
 }
 EVERY_PUBLISH = sorted(set().union(*MAY_PUBLISH.values()))

@@ -103,6 +103,28 @@ async def test_the_trace_reaches_the_handler(bus: Bus, house: Fixture) -> None:
     assert [context.traceparent for context in house[0].contexts] == ["00-a", "00-b"]
 
 
+async def test_a_request_is_given_up_at_once_when_the_service_that_has_it_starts_anew(
+    bus: Bus, house: Fixture, nats_server: NatsServer  # noqa: F811
+) -> None:
+    await bus.nc.subscribe("wf.rpc.other.slow")
+    await bus.flush()
+    asked = [
+        asyncio.create_task(bus.request(subject, GetRun(run_id="r"), SignalAccepted, timeout=60))
+        for subject in ("wf.rpc.test.slow", "wf.rpc.other.slow")
+    ]
+    await house[0].entered.wait()
+    successor = await Bus.connect(nats_server.url, name="successor")
+    served = await serve(
+        successor, name="station-test", version="1.2.4", description="Tests.", endpoints=House().endpoints()
+    )
+    with pytest.raises(Unavailable, match="started anew"):
+        await asked[0]
+    assert not asked[1].done(), "what was asked of another service waits on"
+    asked[1].cancel()
+    await served.stop()
+    await successor.close()
+
+
 async def test_a_refusal_arrives_as_it_was_raised(bus: Bus, house: Fixture) -> None:
     with pytest.raises(Refused) as caught:
         await bus.request("wf.rpc.test.refuse", GetRun(run_id="FAILED"), SignalAccepted)

@@ -11,6 +11,7 @@ _MEANING = {
     "runId": "The run. 1 to 128 of the characters `A-Z a-z 0-9 _ -`.",
     "stepId": "The step within the run.",
     "attempt": "1 for the first try of the step.",
+    "service": "The service's name in discovery, such as `station-scheduler`.",
 }
 _STREAMS = {Kind.TASK: TASKS_STREAM, Kind.EVENT: EVENTS_STREAM}
 

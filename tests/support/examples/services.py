@@ -4,7 +4,7 @@ import msgspec
 
 from station.contracts.agents import AgentList, AgentSummary, AnnounceRunner, ListAgents
 from station.contracts.errors import Failure
-from station.contracts.health import DoctorReport, Finding, GetHealth, Health, RunDoctor
+from station.contracts.health import DoctorReport, Finding, GetHealth, Health, RunDoctor, ServiceStarted
 from station.contracts.problems import Problem
 
 PROBLEM = Problem(
@@ -29,6 +29,7 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
     AnnounceRunner(runner="runner-a", boot=7, environments=("production",), agents=(AGENT,), problems=(PROBLEM,)),
     GetHealth(),
     Health(service="scheduler", ready=True, detail="catching up", facts={"outboxDepth": 3}),
+    ServiceStarted(service="station-scheduler", subjects=("wf.rpc.run.start",)),
     RunDoctor(limit=50),
     DoctorReport(
         checked_runs=50,

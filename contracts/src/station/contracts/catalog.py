@@ -21,7 +21,7 @@ from station.contracts.approvals import (
 )
 from station.contracts.errors import Failure
 from station.contracts.events import EVENT_TYPES, PublishedEvent
-from station.contracts.health import DoctorReport, GetHealth, Health, RunDoctor
+from station.contracts.health import DoctorReport, GetHealth, Health, RunDoctor, ServiceStarted
 from station.contracts.runs import (
     ControlRun,
     EventPage,
@@ -254,6 +254,14 @@ CONTROLS: tuple[Exchange, ...] = (
         senders=(SCHEDULER,),
         takers=(RUNNER,),
         body=CancelSteps,
+    ),
+    Exchange(
+        subject="wf.control.started.{service}",
+        kind=Kind.CONTROL,
+        summary="A service has started: requests under way to it will not be answered.",
+        senders=(SCHEDULER, APPROVALS),
+        takers=(SCHEDULER, RUNNER, APPROVALS, GATEWAY),
+        body=ServiceStarted,
     ),
 )
 

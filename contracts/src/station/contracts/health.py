@@ -17,6 +17,13 @@ class Health(Wire):
     """Figures such as outbox depth, open runs, queue age."""
 
 
+class ServiceStarted(Wire):
+    """On ``wf.control.started.<service>``: requests under way to these subjects will not be answered; send them again."""
+
+    service: str
+    subjects: tuple[str, ...]
+
+
 class RunDoctor(Wire):
     limit: int = 1000
     """How many of the newest runs are folded and compared."""

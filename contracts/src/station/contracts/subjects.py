@@ -57,6 +57,7 @@ INBOX_DECIDE = "wf.rpc.inbox.decide"
 INBOX_HEALTH = "wf.rpc.inbox.health"
 
 CANCEL_FILTER = "wf.control.cancel.>"
+STARTED_FILTER = "wf.control.started.*"
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 
@@ -94,6 +95,11 @@ def event(run_id: str, step_id: str | None) -> str:
 def events_of(run_id: str) -> tuple[str, str]:
     """The two filters that together see every event of one run."""
     return f"wf.event.run.{run_id}", f"wf.event.step.{run_id}.*"
+
+
+def control_started(service: str) -> str:
+    """Where a service says that it has started: whoever waits for an answer of the one before waits in vain."""
+    return f"wf.control.started.{service}"
 
 
 def control_cancel(run_id: str) -> str:

@@ -53,20 +53,26 @@ RIGHTS: Mapping[str, Rights] = {
             "wf.rpc.runner.>",
             "wf.rpc.approval.>",
             "$JS.EVENT.ADVISORY.>",
+            subjects.STARTED_FILTER,
             _DISCOVERY,
         ),
     ),
     "gateway": Rights(
         publish=("wf.rpc.run.>", "wf.rpc.workflow.>", "wf.rpc.query.>", "wf.rpc.inbox.>"),
-        subscribe=("wf.event.>", _DISCOVERY),
+        subscribe=("wf.event.>", subjects.STARTED_FILTER, _DISCOVERY),
     ),
     "agent-runner": Rights(
         publish=("wf.rpc.step.>", "wf.rpc.runner.>", *_takes(subjects.RUNNER_CONSUMER)),
-        subscribe=(subjects.CANCEL_FILTER, _DISCOVERY),
+        subscribe=(subjects.CANCEL_FILTER, subjects.STARTED_FILTER, _DISCOVERY),
     ),
     "approval-service": Rights(
-        publish=("wf.rpc.approval.>", "wf.rpc.query.>", *_takes(subjects.APPROVAL_CONSUMER)),
-        subscribe=("wf.rpc.inbox.>", "wf.event.>", _DISCOVERY),
+        publish=(
+            "wf.rpc.approval.>",
+            "wf.rpc.query.>",
+            subjects.STARTED_FILTER,  # a false one makes others ask again, no more
+            *_takes(subjects.APPROVAL_CONSUMER),
+        ),
+        subscribe=("wf.rpc.inbox.>", "wf.event.>", subjects.STARTED_FILTER, _DISCOVERY),
     ),
     # Other systems, with their ordinary NATS client: start and signal runs, ask, and follow what happens.
     "external": Rights(

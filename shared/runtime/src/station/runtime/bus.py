@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from time import monotonic
 from typing import Any, Self, TypeVar
 
@@ -41,6 +41,7 @@ class Bus:
         self.js = JetStreamContext(self.nc, timeout=2)
         self._options = connection_options(name, inbox_prefix)
         self._replies = Replies(self.nc)
+        self._disconnected: list[Callable[[], None]] = []
         self._reconnected: list[Callable[[], None]] = []
         self._before_close: list[Callable[[], Awaitable[None]]] = []
         self._closing = False
@@ -61,6 +62,10 @@ class Bus:
     def connected(self) -> bool:
         """Whether the connection stands, as far as the client knows."""
         return self.nc.is_connected
+
+    def on_disconnect(self, callback: Callable[[], None]) -> None:
+        """Call it whenever the connection has broken: what was sent last may be lost, though later things go through."""
+        self._disconnected.append(callback)
 
     def on_reconnect(self, callback: Callable[[], None]) -> None:
         """Call it after every reconnection: what was asked of the broker before is forgotten there."""
@@ -102,6 +107,10 @@ class Bus:
         if answer.headers is not None and answer.headers.get("Status") == "503":
             raise Unavailable(f"{subject}: nobody answers there; is the service running?")
         return answer
+
+    def answers_lost(self, subjects: Collection[str]) -> None:
+        """Whoever answers there was started anew: requests under way to it raise Unavailable now, not at their timeout."""
+        self._replies.started_anew(subjects)
 
     async def publish(self, subject: str, message: object, *, headers: Mapping[str, str] | None = None) -> None:
         """Tell whoever listens now: nothing is stored, and while disconnected it may be lost. Bytes go as they are.
@@ -180,6 +189,8 @@ class Bus:
             CONNECTED.set(0)
             self._noted = monotonic()
         self._replies.disconnected()
+        for callback in self._disconnected:
+            callback()
 
     async def _report(self, error: Exception) -> None:
         """Every error while connected; while the broker is away, one line every few seconds, not one an attempt."""

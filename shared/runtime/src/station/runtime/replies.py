@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections.abc import Collection
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -16,7 +17,8 @@ class Replies:
         self._client = client
         self._prefix = ""
         self._numbers = itertools.count()
-        self._waiting: dict[str, asyncio.Future[Msg]] = {}
+        self._waiting: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
+        """Subject of the request and who waits, by where the answer goes."""
         self._loop = asyncio.get_running_loop()
 
     async def open(self) -> None:
@@ -27,7 +29,7 @@ class Replies:
         """Send and wait. Raises Unavailable after ``timeout`` seconds, or when the connection breaks meanwhile."""
         reply_to = f"{self._prefix}{next(self._numbers)}"
         future: asyncio.Future[Msg] = self._loop.create_future()
-        self._waiting[reply_to] = future
+        self._waiting[reply_to] = (subject, future)
         timer = self._loop.call_later(timeout, self._fail, future, subject, f"no answer within {timeout:g} s")
         try:
             await self._client.publish(subject, body, reply_to, headers)
@@ -38,8 +40,14 @@ class Replies:
 
     def disconnected(self) -> None:
         """The answers that are under way are lost with the connection: say so now, not at the timeout."""
-        for future in self._waiting.values():
-            self._fail(future, "the request", "the connection to the broker broke before the answer came")
+        for subject, future in self._waiting.values():
+            self._fail(future, subject, "the connection to the broker broke before the answer came")
+
+    def started_anew(self, subjects: Collection[str]) -> None:
+        """Whoever answers there has just started: what was asked of the process before is lost with it."""
+        for subject, future in self._waiting.values():
+            if subject in subjects:
+                self._fail(future, subject, "the service was started anew before it answered")
 
     @staticmethod
     def _fail(future: asyncio.Future[Msg], subject: str, why: str) -> None:
@@ -47,6 +55,6 @@ class Replies:
             future.set_exception(Unavailable(f"{subject}: {why}."))
 
     async def _arrived(self, message: Msg) -> None:
-        future = self._waiting.get(message.subject)
+        _, future = self._waiting.get(message.subject, ("", None))
         if future is not None and not future.done():
             future.set_result(message)

@@ -15,8 +15,10 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.micro.service import EndpointInfo, EndpointStats, Service, ServiceConfig, ServiceInfo, ServiceStats
 
+from station.contracts import subjects
 from station.contracts.errors import Failure
 from station.contracts.headers import CONTENT_TYPE, CONTRACT_VERSION, ERROR_CODE, ERROR_TEXT, TRACEPARENT, VERSION
+from station.contracts.health import ServiceStarted
 from station.contracts.problems import Problem
 from station.runtime import codec, metrics
 from station.runtime.bus import Bus, header
@@ -97,11 +99,24 @@ async def serve(
     served = [_Served(bus, endpoint, tasks, slots) for endpoint in endpoints]
     config = ServiceConfig(name=name, version=version, description=description, queue_group=name)
     service = _Service(bus, config, served)
+    await _follow_starts(bus)
+    if endpoints:
+        # Before anything can be asked of us: whoever hears it must not give up on a request that we have got.
+        started = ServiceStarted(service=name, subjects=tuple(endpoint.subject for endpoint in endpoints))
+        await bus.publish(subjects.control_started(name), started)
     for one in served:
         await one.start(queue=name)
     await service.start()
     await bus.flush()
     return Served(bus, service, served, tasks)
+
+
+async def _follow_starts(bus: Bus) -> None:
+    async def started(message: Msg) -> None:
+        with contextlib.suppress(Undecodable):
+            bus.answers_lost(frozenset(codec.decode(message.data, ServiceStarted, codec.MSGPACK).subjects))
+
+    await bus.nc.subscribe(subjects.STARTED_FILTER, cb=started)  # pyright: ignore[reportUnknownMemberType]
 
 
 class _Served:

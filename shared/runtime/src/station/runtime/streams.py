@@ -144,8 +144,11 @@ class Fetcher:
             log.info("fetch_works_again", consumer=self._durable)
         return messages
 
-    async def batches(self, *, max: int = 64, timeout: float = 5.0) -> AsyncIterator[list[Msg]]:
-        """Every batch that comes, for ever; empty ones are left out."""
+    async def batches(self, *, max: int = 64, timeout: float = 1.0) -> AsyncIterator[list[Msg]]:
+        """Every batch that comes, for ever; empty ones are left out.
+
+        A broker that restarts forgets who is waiting, so it takes up to ``timeout`` seconds until it is asked again.
+        """
         while True:
             messages = await self.fetch(max, timeout)
             if messages:
