@@ -114,6 +114,8 @@ class Relay:
         """Send for ever."""
         self._prefix = self._bus.nc.new_inbox() + "."
         await self._bus.nc.subscribe(self._prefix + "*", cb=self._acknowledged)  # pyright: ignore[reportUnknownMemberType]
+        self._bus.on_disconnect(self._distrust_flying)
+        self._bus.on_reconnect(self._resend_distrusted)
         loop = asyncio.get_running_loop()
         while True:
             while self._may_launch():
@@ -187,6 +189,16 @@ class Relay:
             RESENT.inc(len(flight.turns))
             self._queue.extendleft(reversed(flight.turns))
             self._wake.set()
+
+    def _distrust_flying(self) -> None:
+        """The connection broke: the last message of a flight may be sent with the next one, and those before it lost."""
+        for flight in self._flying.values():
+            flight.failed = True
+
+    def _resend_distrusted(self) -> None:
+        for number, flight in list(self._flying.items()):
+            if flight.failed:
+                self._again(number)
 
     def _resend_overdue(self) -> None:
         if not self._bus.connected:
