@@ -27,17 +27,24 @@ class _Published(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     hash: str
 
 
-async def publish_events(bus: Bus, outgoing: Outgoing, reply: str) -> None:
-    """Publish the events of a turn; the last one asks for an acknowledgement on ``reply``, if that is not empty."""
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """What goes over the bus."""
+
+    subject: str
+    body: bytes
+    headers: dict[str, str]
+    replaces: bool = False
+
+
+def event_messages(outgoing: Outgoing) -> list[Message]:
+    """Give the messages of a turn's events."""
     if not outgoing.events:
-        return
+        return []
     trace = telemetry.traceparent(outgoing.trace_id, telemetry.run_span_id(outgoing.run_id))
-    last = outgoing.events[-1]
-    for event in outgoing.events:
-        await bus.nc.publish(
+    return [
+        Message(
             subjects.event(event.run_id, event.step_id),
             event_body(event),
-            reply if event is last else "",
             {
                 headers.CONTENT_TYPE: headers.JSON,
                 headers.CONTRACT_VERSION: headers.VERSION,
@@ -45,21 +52,28 @@ async def publish_events(bus: Bus, outgoing: Outgoing, reply: str) -> None:
                 "Nats-Msg-Id": f"{event.run_id}:{event.seq}",
             },
         )
+        for event in outgoing.events
+    ]
 
 
-async def publish_task(bus: Bus, task: TaskMessage, reply: str) -> None:
-    """Publish one task."""
-    await bus.nc.publish(
+def task_message(task: TaskMessage) -> Message:
+    """Give the message of a task."""
+    return Message(
         task.subject,
         task.body,
-        reply,
         {
             headers.CONTENT_TYPE: headers.MSGPACK,
             headers.CONTRACT_VERSION: headers.VERSION,
             headers.TRACEPARENT: task.traceparent,
             headers.IDEMPOTENCY_KEY: task.key,
         },
+        task.replaces,
     )
+
+
+async def publish(bus: Bus, message: Message, reply: str) -> None:
+    """Publish a message; the stream acknowledges it on ``reply``, if that is not empty."""
+    await bus.nc.publish(message.subject, message.body, reply, message.headers)
 
 
 def event_body(event: StoredEvent) -> bytes:

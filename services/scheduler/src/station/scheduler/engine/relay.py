@@ -11,23 +11,22 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 from nats import errors as nats_errors
 from nats.aio.msg import Msg
 
 from station.contracts import subjects
-from station.runtime import metrics, telemetry
+from station.runtime import metrics
 from station.runtime.bus import Bus
 from station.runtime.logging import get_logger
 from station.scheduler.engine import statements as sql
-from station.scheduler.engine.chain import StoredEvent
+from station.scheduler.engine.backlog import Backlog
 from station.scheduler.engine.engine import Move
-from station.scheduler.engine.loading import EVENT_COLUMNS
-from station.scheduler.engine.publishing import publish_events, publish_task
-from station.scheduler.engine.record import Outgoing, TaskMessage
-from station.scheduler.store.reader import Reader, Row
+from station.scheduler.engine.publishing import Message, event_messages, publish, task_message
+from station.scheduler.engine.record import Outgoing
+from station.scheduler.store.reader import Reader
 from station.scheduler.store.writer import Unit, Writer
 
 log = get_logger("relay")
@@ -37,19 +36,17 @@ _MAX_FLYING = 32
 _RESEND_MS = 3_000
 _LOOK_SECONDS = 0.5
 _PAUSE_SECONDS = 0.05
-_ALREADY_THERE = b"10077"
+_MAX_QUEUED = 8_192
+_HEADER_BYTES = 1024
+_ALREADY_THERE = (b"10077", b"maximum messages per subject")
+"""The number alone says no more than that the stream did not take it, such as for want of disk."""
 
 DEPTH = metrics.gauge("outbox_depth", "Turns that the broker does not have yet.")
 AGE = metrics.gauge("outbox_age_seconds", "Age of the oldest of them.")
 SENT = metrics.counter("relay_messages_total", "Messages sent to the broker.", ["kind"])
 RESENT = metrics.counter("relay_resent_total", "Turns sent again because an acknowledgement did not come.")
+OVERSIZED = metrics.counter("relay_oversized_total", "Messages larger than the broker takes: not sent.", ["kind"])
 _SENT_EVENTS, _SENT_TASKS = SENT.labels("event"), SENT.labels("task")
-
-_OUTBOX = "SELECT id, run_id, first_seq, last_seq, messages, created_at FROM outbox ORDER BY id"
-_EVENTS = f"SELECT {EVENT_COLUMNS} FROM workflow_run_events WHERE run_id = ? AND seq BETWEEN ? AND ? ORDER BY seq"  # noqa: S608 - our own names
-_TRACE = "SELECT json_extract(data, '$.traceparent') FROM workflow_run_events WHERE run_id = ? AND seq = 1"
-
-_tasks = msgspec.msgpack.Decoder(list[TaskMessage])
 
 
 class _Flight(msgspec.Struct):
@@ -70,6 +67,7 @@ class Relay:
         self._writer = writer
         self._now = now
         self._queue: deque[Outgoing] = deque()
+        self._backlog = Backlog()
         self._flying: dict[int, _Flight] = {}
         self._numbers = itertools.count(1)
         self._wake = asyncio.Event()
@@ -83,22 +81,11 @@ class Relay:
     @property
     def depth(self) -> int:
         """How many turns the broker does not have yet."""
-        return len(self._queue) + sum(len(flight.turns) for flight in self._flying.values())
+        return self._backlog.depth + len(self._queue) + sum(len(flight.turns) for flight in self._flying.values())
 
     async def load(self, reader: Reader) -> None:
         """Take up what an earlier scheduler had not sent."""
-        for identity, run_id, first, final, body, created_at in await reader.rows(_OUTBOX):
-            events = [_stored(event) for event in await reader.rows(_EVENTS, (run_id, first, final))]
-            trace = await reader.row(_TRACE, (run_id,))
-            outgoing = Outgoing(
-                id=identity,
-                run_id=run_id,
-                events=events,
-                tasks=_tasks.decode(body),
-                trace_id=telemetry.trace_id_of(run_id, trace[0] if trace else None),
-                created_at=created_at,
-            )
-            self._queue.append(outgoing)
+        await self._backlog.load(reader)
 
     def committed(self, move: Move) -> None:
         """Send a turn that has just been stored."""
@@ -107,6 +94,12 @@ class Relay:
 
     def send(self, outgoing: Outgoing) -> None:
         """Queue a turn; one with the id 0 is in no outbox (a task that is handed out again)."""
+        if outgoing.id:
+            crowded = self._backlog.waiting or len(self._queue) >= _MAX_QUEUED
+            if crowded and self._backlog.leave(outgoing.id):
+                return
+            if not crowded:
+                self._backlog.skip(outgoing.id)
         self._queue.append(outgoing)
         self._wake.set()
 
@@ -118,11 +111,13 @@ class Relay:
         self._bus.on_reconnect(self._resend_distrusted)
         loop = asyncio.get_running_loop()
         while True:
+            if self._backlog.waiting and len(self._queue) < _MAX_QUEUED // 2 and self._bus.connected:
+                self._queue.extend(await self._backlog.page())
             while self._may_launch():
                 await self._launch(self._next_turns())
             self._resend_overdue()
             self._wake.clear()
-            if not self._may_launch():
+            if not self._may_launch() and not (self._backlog.waiting and not self._queue and self._bus.connected):
                 look = loop.call_later(_LOOK_SECONDS, self._wake.set)
                 await self._wake.wait()
                 look.cancel()
@@ -137,27 +132,27 @@ class Relay:
 
     async def _launch(self, turns: list[Outgoing]) -> None:
         number = next(self._numbers)
-        tasks = [task for turn in turns for task in turn.tasks]
-        with_events = [turn for turn in turns if turn.events]
-        flight = _Flight(turns, bool(with_events) + bool(tasks), self._now())
+        limit = self._bus.nc.max_payload - _HEADER_BYTES
+        events = _fitting([message for turn in turns for message in event_messages(turn)], limit, "event")
+        tasks = _fitting([task_message(task) for turn in turns for task in turn.tasks], limit, "task")
+        flight = _Flight(turns, bool(events) + bool(tasks), self._now())
         self._flying[number] = flight
         reply = f"{self._prefix}{number}"
         try:
-            for turn in with_events:
-                await publish_events(self._bus, turn, reply if turn is with_events[-1] else "")
-            await self._publish_tasks(tasks, reply)
+            for message in events:
+                await publish(self._bus, message, reply if message is events[-1] else "")
+            for message in tasks:
+                if message.replaces:
+                    # The old message of that subject is one that a runner took along when it died: it would block this.
+                    await self._bus.js.purge_stream(subjects.TASKS_STREAM, subject=message.subject)
+                await publish(self._bus, message, reply if message is tasks[-1] else "")
         except (nats_errors.Error, TimeoutError) as error:
             self._failed(number, str(error))
             return
-        _SENT_EVENTS.inc(sum(len(turn.events) for turn in with_events))
+        _SENT_EVENTS.inc(len(events))
         _SENT_TASKS.inc(len(tasks))
-
-    async def _publish_tasks(self, tasks: Sequence[TaskMessage], reply: str) -> None:
-        for task in tasks:
-            if task.replaces:
-                # The old message of that subject is one that a runner took along when it died; it would block this one.
-                await self._bus.js.purge_stream(subjects.TASKS_STREAM, subject=task.subject)
-            await publish_task(self._bus, task, reply if task is tasks[-1] else "")
+        if not events and not tasks:
+            self._land(number)
 
     async def _acknowledged(self, message: Msg) -> None:
         number = int(message.subject[len(self._prefix) :])
@@ -168,13 +163,20 @@ class Relay:
         if message.headers is not None and message.headers.get("Status") == "503":
             self.on_missing_stream()
             self._failed(number, "no stream takes it")
-        elif b'"error"' in data and _ALREADY_THERE not in data:
+        elif b'"error"' in data and not all(part in data for part in _ALREADY_THERE):
             self._failed(number, data.decode(errors="replace")[:200])
         else:
             flight.missing -= 1
             if flight.missing <= 0 and not flight.failed:
-                del self._flying[number]
-                self._forget(flight)
+                self._land(number)
+
+    def _land(self, number: int) -> None:
+        """The broker has all of a flight."""
+        flight = self._flying.pop(number)
+        self._done += [turn.id for turn in flight.turns if turn.id]
+        self._clean_up()
+        if self._queue or self._backlog.waiting:
+            self._wake.set()
 
     def _failed(self, number: int, why: str) -> None:
         flight = self._flying.get(number)
@@ -191,7 +193,7 @@ class Relay:
             self._wake.set()
 
     def _distrust_flying(self) -> None:
-        """The connection broke: the last message of a flight may be sent with the next one, and those before it lost."""
+        """The connection broke: the last message of a flight may go out with the next one, and those before be lost."""
         for flight in self._flying.values():
             flight.failed = True
 
@@ -201,6 +203,7 @@ class Relay:
                 self._again(number)
 
     def _resend_overdue(self) -> None:
+        self._clean_up()
         if not self._bus.connected:
             return
         now = self._now()
@@ -209,12 +212,9 @@ class Relay:
                 break  # in the order of sending: the rest is younger
             self._again(number)
 
-    def _forget(self, flight: _Flight) -> None:
-        self._done += [turn.id for turn in flight.turns if turn.id]
+    def _clean_up(self) -> None:
         if self._done and self._deleting is None:
             self._deleting = asyncio.create_task(self._delete_done())
-        if self._queue:
-            self._wake.set()
 
     async def _delete_done(self) -> None:
         """Delete acknowledged rows; those that come in while one deletion is on its way go with the next."""
@@ -225,8 +225,9 @@ class Relay:
                 unit.add(sql.DELETE_OUTBOX, (msgspec.json.encode(done).decode(),))
                 try:
                     await self._writer.submit(unit)
-                except Exception as error:  # noqa: BLE001 - the rows stay and are sent again by the next scheduler
+                except Exception as error:  # noqa: BLE001 - they stay and are deleted with the next that land
                     log.warning("outbox_not_cleaned", error=str(error))
+                    self._done += done
                     return
         finally:
             self._deleting = None
@@ -237,6 +238,12 @@ class Relay:
         return max(0.0, (self._now() - min(oldest)) / 1000) if oldest else 0.0
 
 
-def _stored(row: Row) -> StoredEvent:
-    run_id, seq, name, at, step_id, actor, data, value = row
-    return StoredEvent(run_id, seq, name, at, step_id, actor, data.encode(), value)
+def _fitting(messages: list[Message], limit: int, kind: str) -> list[Message]:
+    """Leave out what the broker would not take: the record of events is the database, readers ask for what is missing."""
+    if all(len(message.body) <= limit for message in messages):
+        return messages
+    for message in messages:
+        if len(message.body) > limit:
+            OVERSIZED.labels(kind).inc()
+            log.error("message_too_large", subject=message.subject, bytes=len(message.body), limit=limit)
+    return [message for message in messages if len(message.body) <= limit]

@@ -109,7 +109,7 @@ class Writer:
                 if jobs:
                     self._commit(jobs)
                     self._tell(jobs)
-        except BaseException as error:  # noqa: BLE001 - a dead writer must end the process, not hang its callers
+        except BaseException as error:  # a dead writer must end the process, not hang its callers
             log.exception("writer_crashed")
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._broken, error, jobs)
