@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Coroutine
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from station.scheduler.engine.relay import Relay
 from station.scheduler.engine.runs import Runs
 from station.scheduler.engine.spans import Spans
 from station.scheduler.engine.stops import Stops
+from station.scheduler.engine.sweep import Sweep
 from station.scheduler.engine.timers import Timers
 from station.scheduler.evaluation import Evaluator
 from station.scheduler.evaluator.pool import EvaluatorPool
@@ -56,6 +58,10 @@ SERVICE = "scheduler"
 VERSION = "0.1.0"
 
 
+def _steady_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
 class Scheduler:
     """One scheduler: its parts, made for one database and one connection."""
 
@@ -68,6 +74,8 @@ class Scheduler:
         reader: Reader,
         pool: EvaluatorPool,
         last_outbox_id: int,
+        now: Callable[[], int] = now_ms,
+        steady: Callable[[], int] = _steady_ms,
     ) -> None:
         limits = Limits(
             max_states=settings.max_states,
@@ -75,43 +83,45 @@ class Scheduler:
             max_context_bytes=settings.max_context_bytes,
         )
         self.reader = reader
+        self.now = now
         self.programs = Programs(reader)
         self.engine = Engine(
             writer=writer,
             runs=Runs(reader, self.programs),
             limits=limits,
-            now=now_ms,
+            now=now,
             evaluate=Evaluator(pool),
             first_outbox_id=last_outbox_id + 1,
         )
-        self.relay = Relay(bus, writer, now_ms)
-        self.timers = Timers(self.engine, now_ms)
-        self.attempts = Attempts(now_ms, round(settings.lease_seconds * 1000))
+        self.relay = Relay(bus, writer, now)
+        self.timers = Timers(self.engine, now)
+        self.attempts = Attempts(now, round(settings.lease_seconds * 1000), steady)
         self.reconcile = Reconcile(
             bus=bus,
             engine=self.engine,
             attempts=self.attempts,
             relay=self.relay,
-            now=now_ms,
+            now=now,
             period=settings.reconcile_seconds,
         )
-        self.catalog = Catalog(writer, now_ms)
-        self.runners = Runners(writer, now_ms)
+        self.sweep = Sweep(reader=reader, timers=self.timers, attempts=self.attempts, now=now)
+        self.catalog = Catalog(writer, now)
+        self.runners = Runners(writer, now)
         self.definitions = Definitions(
-            writer=writer, reader=reader, programs=self.programs, catalog=self.catalog, now=now_ms
+            writer=writer, reader=reader, programs=self.programs, catalog=self.catalog, now=now
         )
         self.sync = Sync(root=settings.environments_dir, definitions=self.definitions, catalog=self.catalog)
-        self.idempotency = Idempotency(reader, now_ms)
+        self.idempotency = Idempotency(reader, now)
         self.runs = RunCommands(
             engine=self.engine,
             definitions=self.definitions,
             catalog=self.catalog,
             idempotency=self.idempotency,
             limits=limits,
-            now=now_ms,
+            now=now,
         )
-        self.intake = Intake(bus=bus, runs=self.runs, writer=writer, now=now_ms)
-        self.housekeeping = Housekeeping(writer, reader, now_ms)
+        self.intake = Intake(bus=bus, runs=self.runs, writer=writer, now=now)
+        self.housekeeping = Housekeeping(writer, reader, now)
 
     async def load(self) -> None:
         """Take up everything that the store holds."""
@@ -136,6 +146,7 @@ class Scheduler:
             self.relay.run(),
             self.timers.run(),
             self.reconcile.run(),
+            self.sweep.run(),
             self.sync.run(),
             self.intake.run(),
             self.housekeeping.run(),
@@ -145,7 +156,7 @@ class Scheduler:
         """Give those who answer requests."""
         return Answerers(
             runs=self.runs,
-            workflows=Workflows(self.definitions, self.reader, now_ms),
+            workflows=Workflows(self.definitions, self.reader, self.now),
             steps=StepRequests(
                 engine=self.engine,
                 attempts=self.attempts,

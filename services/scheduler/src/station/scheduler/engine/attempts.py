@@ -1,7 +1,7 @@
 """Where every open agent attempt is: handed out and unclaimed, or held by a runner under a lease.
 
-Leases are in memory and start anew with the scheduler, so that a restart takes nobody's work away. Dispatch back-off
-and lease are two things: an attempt is in exactly one of the two tables.
+Leases are in memory and start anew with the scheduler, so that a restart takes nobody's work away; they are measured
+with a clock that nobody sets. Dispatch back-off and lease are two things: an attempt is in exactly one of the two.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ QUEUE_AGE = metrics.gauge("queue_age_seconds", "Age of the attempt that has wait
 _OPEN = """
 SELECT s.run_id, s.step_id, s.attempt, s.status, s.token, s.runner, s.wake_at, s.entered_at
 FROM workflow_run_steps s JOIN workflow_runs r ON r.run_id = s.run_id
-WHERE s.completed_at IS NULL AND s.action = 'agent.run' AND r.status != 'PAUSED' AND r.completed_at IS NULL
+WHERE s.completed_at IS NULL AND s.action = 'agent.run' AND r.completed_at IS NULL
+    AND (s.status = 'RUNNING' OR r.status != 'PAUSED')
 """
 
 Key = tuple[str, str]
@@ -42,6 +43,7 @@ class Lease(msgspec.Struct):
     token: int
     runner: str
     expires_at: int
+    """By the steady clock."""
 
 
 class Dispatch(msgspec.Struct):
@@ -50,14 +52,16 @@ class Dispatch(msgspec.Struct):
     attempt: int
     since: int
     again_at: int
+    """By the steady clock."""
     pause: int = _FIRST_PAUSE_MS
 
 
 class Attempts:
     """Every open agent attempt by ``(run id, step id)``."""
 
-    def __init__(self, now: Callable[[], int], lease_ms: int) -> None:
+    def __init__(self, now: Callable[[], int], lease_ms: int, steady: Callable[[], int] | None = None) -> None:
         self._now = now
+        self._steady = steady or now
         self.lease_ms = lease_ms
         self.leases: dict[Key, Lease] = {}
         self.dispatches: dict[Key, Dispatch] = {}
@@ -66,13 +70,16 @@ class Attempts:
         QUEUE_AGE.set_function(self._oldest)
 
     async def load(self, reader: Reader) -> None:
-        """Take up what the store holds: unclaimed attempts are looked at soon, leases start anew."""
-        now = self._now()
+        """Take up what the store holds and memory does not: unclaimed attempts are due now, leases start anew."""
+        now, steady = self._now(), self._steady()
         for run_id, step_id, attempt, status, token, runner, wake_at, entered_at in await reader.rows(_OPEN):
+            key = (run_id, step_id)
+            if key in self.leases or key in self.dispatches:
+                continue
             if status == StepStatus.RUNNING:
-                self.leases[run_id, step_id] = Lease(attempt, token, runner, now + self.lease_ms)
+                self.leases[key] = Lease(attempt, token, runner, steady + self.lease_ms)
             elif wake_at is None or wake_at <= now:
-                self.dispatches[run_id, step_id] = Dispatch(attempt, entered_at, now)
+                self.dispatches[key] = Dispatch(attempt, entered_at, steady)
 
     def committed(self, move: Move) -> None:
         """Follow what a turn did to attempts."""
@@ -81,15 +88,15 @@ class Attempts:
             if step.action == AGENT_RUN:
                 self._follow(run.run_id, step)
         for task in move.decision.tasks:
-            now = self._now()
-            self.dispatches[task.run_id, task.step_id] = Dispatch(task.attempt, now, now + _FIRST_PAUSE_MS)
+            dispatch = Dispatch(task.attempt, self._now(), self._steady() + _FIRST_PAUSE_MS)
+            self.dispatches[task.run_id, task.step_id] = dispatch
         if run.paused:
             for step_id in run.open:
                 self.dispatches.pop((run.run_id, step_id), None)
 
     def extend(self, held: Iterable[HeldStep]) -> tuple[HeldStep, ...]:
         """Renew the leases of a heartbeat, and give those that are no longer the sender's."""
-        until, lost = self._now() + self.lease_ms, list[HeldStep]()
+        until, lost = self._steady() + self.lease_ms, list[HeldStep]()
         for step in held:
             lease = self.leases.get((step.run_id, step.step_id))
             if lease is None or lease.token != step.token or lease.attempt != step.attempt:
@@ -100,7 +107,7 @@ class Attempts:
 
     def expired(self) -> list[tuple[str, HandOutAgain]]:
         """Give the message for every lease that has run out; each comes again in a while if nothing comes of it."""
-        now, found = self._now(), list[tuple[str, HandOutAgain]]()
+        now, found = self._steady(), list[tuple[str, HandOutAgain]]()
         for (run_id, step_id), lease in self.leases.items():
             if lease.expires_at <= now:
                 lease.expires_at = now + self.lease_ms
@@ -120,7 +127,7 @@ class Attempts:
 
     def overdue(self, limit: int) -> list[StepRef]:
         """Give attempts that nobody has claimed for so long that their message may be lost, with a growing pause."""
-        now, found = self._now(), list[StepRef]()
+        now, found = self._steady(), list[StepRef]()
         for (run_id, step_id), dispatch in self.dispatches.items():
             if dispatch.again_at <= now:
                 dispatch.again_at = now + dispatch.pause
@@ -132,9 +139,21 @@ class Attempts:
 
     def suspect_all(self) -> None:
         """The stream was wiped: every unclaimed attempt must be handed out again now."""
-        now = self._now()
+        now = self._steady()
         for dispatch in self.dispatches.values():
             dispatch.again_at, dispatch.pause = now, _FIRST_PAUSE_MS
+
+    def spare_all(self) -> None:
+        """Nobody can be heard: silence says nothing of a runner, and every lease has its full time again."""
+        until = self._steady() + self.lease_ms
+        for lease in self.leases.values():
+            lease.expires_at = until
+
+    def let_go(self, run_id: str, message: HandOutAgain) -> None:
+        """A lease turned out to be of nobody: the attempt is over, or has another token."""
+        lease = self.leases.get((run_id, message.step_id))
+        if lease is not None and lease.token == message.token:
+            del self.leases[run_id, message.step_id]
 
     def forget(self, ref: StepRef) -> None:
         """An attempt turned out to wait for nobody."""
@@ -148,7 +167,7 @@ class Attempts:
             self.dispatches.pop(key, None)
             held = self.leases.get(key)
             if held is None or held.token != step.token:
-                until = self._now() + self.lease_ms
+                until = self._steady() + self.lease_ms
                 self.leases[key] = Lease(step.attempt, step.token, step.runner or "", until)
         else:
             lease = self.leases.get(key)

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from nats import errors as nats_errors
+from nats.js import errors as js_errors
 
 from station.contracts import subjects
 from station.contracts.statuses import StepStatus
 from station.contracts.work import StepRef
-from station.core.messages import AnyMessage
+from station.core.messages import HandOutAgain
 from station.core.tasks import task_of
 from station.runtime import metrics, streams
 from station.runtime.bus import Bus
@@ -24,8 +25,13 @@ from station.scheduler.engine.relay import Relay
 log = get_logger("reconcile")
 
 _BATCH = 500
+_SENT_IN_A_PASS = 5_000
 
-WIPES = metrics.counter("recoveries_total", "What reconcile had to mend.", ["what"])
+MENDED = metrics.counter("recoveries_total", "What reconcile had to mend.", ["what"])
+LAG = metrics.gauge("consumer_lag", "Messages that a consumer has not been given yet.", ["consumer"])
+UNACKED = metrics.gauge(
+    "consumer_unacked", "Messages that a consumer was given and has not acknowledged.", ["consumer"]
+)
 
 _CONSUMERS = (
     (subjects.RUNNER_CONSUMER, subjects.RUNNER_FILTER),
@@ -39,7 +45,14 @@ class Reconcile:
     """Mends, for ever, what crashes and wipes have left."""
 
     def __init__(
-        self, *, bus: Bus, engine: Engine, attempts: Attempts, relay: Relay, now: Callable[[], int], period: float
+        self,
+        *,
+        bus: Bus,
+        engine: Engine,
+        attempts: Attempts,
+        relay: Relay,
+        now: Callable[[], int],
+        period: float,
     ) -> None:
         self._bus = bus
         self._engine = engine
@@ -48,6 +61,7 @@ class Reconcile:
         self._now = now
         self._period = period
         self._soon = asyncio.Event()
+        self._ensured: set[str] = set()
         relay.on_missing_stream = self._soon.set
 
     async def run(self) -> None:
@@ -63,33 +77,61 @@ class Reconcile:
 
     async def once(self) -> None:
         """One pass; whatever fails is tried again in the next."""
+        heard = await self._hear()
+        try:
+            if heard:
+                await self._revoke_expired()
+                await self._send_overdue()
+            else:
+                self._attempts.spare_all()
+        except Exception:
+            log.exception("reconcile_failed")
+
+    async def _hear(self) -> bool:
+        """Make sure of the streams, and say whether the broker answers: only then can runners be heard."""
         try:
             await self.ensure_streams()
         except (nats_errors.Error, TimeoutError) as error:
             log.warning("streams_not_ensured", error=str(error) or type(error).__name__)
-        try:
-            await self._revoke_expired()
-            await self._send_overdue()
-        except Exception:
-            log.exception("reconcile_failed")
+            return False
+        return True
 
     async def ensure_streams(self) -> None:
         """Make streams and consumers that are missing; a stream that was wiped has lost every unclaimed task."""
         if await streams.ensure_streams(self._bus):
-            WIPES.labels("stream").inc()
+            MENDED.labels("stream").inc()
             self._attempts.suspect_all()
         for durable, subject in _CONSUMERS:
-            await streams.ensure_consumer(self._bus, subjects.TASKS_STREAM, durable, subject)
+            await self._ensure_consumer(durable, subject)
 
-    async def hand_out_again(self, pairs: Sequence[tuple[str, AnyMessage]]) -> None:
+    async def _ensure_consumer(self, durable: str, subject: str) -> None:
+        """Asking costs the broker less than making: it writes down every consumer that it is told of."""
+        if durable in self._ensured:
+            try:
+                found = await self._bus.js.consumer_info(subjects.TASKS_STREAM, durable)
+            except js_errors.NotFoundError:
+                MENDED.labels("consumer").inc()
+            else:
+                LAG.labels(durable).set(found.num_pending or 0)
+                UNACKED.labels(durable).set(found.num_ack_pending or 0)
+                return
+        await streams.ensure_consumer(self._bus, subjects.TASKS_STREAM, durable, subject)
+        self._ensured.add(durable)
+
+    async def hand_out_again(self, pairs: Sequence[tuple[str, HandOutAgain]]) -> None:
         """Submit messages that void tokens and hand attempts out anew."""
         for start in range(0, len(pairs), _BATCH):
             batch = pairs[start : start + _BATCH]
             answers = await self._engine.submit_many(batch)
-            WIPES.labels("lease").inc(len(batch))
-            for (run_id, _), answer in zip(batch, answers, strict=True):
-                if isinstance(answer, Exception):
-                    log.error("not_handed_out_again", run_id=run_id, error=str(answer))
+            for (run_id, message), answer in zip(batch, answers, strict=True):
+                if isinstance(answer, UnknownRun):
+                    self._attempts.let_go(run_id, message)
+                elif isinstance(answer, Exception):
+                    log.error("not_handed_out_again", run_id=run_id, step_id=message.step_id, error=repr(answer))
+                elif answer.events:
+                    MENDED.labels("lease").inc()
+                else:
+                    self._attempts.let_go(run_id, message)
 
     async def runner_restarted(self, runner: str, boot: int) -> None:
         """Everything that earlier boots of a runner had fetched or claimed is free again."""
@@ -97,7 +139,7 @@ class Reconcile:
             if await streams.reset_consumer(
                 self._bus, subjects.TASKS_STREAM, subjects.RUNNER_CONSUMER, subjects.RUNNER_FILTER
             ):
-                WIPES.labels("consumer").inc()
+                MENDED.labels("consumer").inc()
         except (nats_errors.Error, TimeoutError) as error:
             log.warning("consumer_not_reset", error=str(error) or type(error).__name__)
         await self.hand_out_again(self._attempts.of_earlier_boots(runner, boot))
@@ -106,7 +148,7 @@ class Reconcile:
         await self.hand_out_again(self._attempts.expired())
 
     async def _send_overdue(self) -> None:
-        for ref in self._attempts.overdue(_BATCH):
+        for ref in self._attempts.overdue(_SENT_IN_A_PASS):
             await self._send_again(ref)
 
     async def _send_again(self, ref: StepRef) -> None:

@@ -239,7 +239,7 @@ class Relay:
 
 
 def _fitting(messages: list[Message], limit: int, kind: str) -> list[Message]:
-    """Leave out what the broker would not take: the record of events is the database, readers ask for what is missing."""
+    """Leave out what the broker would not take: the record is the database, readers ask for what is missing."""
     if all(len(message.body) <= limit for message in messages):
         return messages
     for message in messages:

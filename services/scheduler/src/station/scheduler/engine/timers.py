@@ -1,7 +1,8 @@
 """Timers: every ``wake_at`` of an attempt and every deadline of a run, as a heap over what the rows say.
 
 The rows are the record; the heap is only the order. A timer that fires is a message like any other, and one whose
-moment no longer counts is answered with nothing.
+moment no longer counts is answered with nothing. A paused run's timers fire for nothing and are armed anew when it
+is resumed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from station.contracts.events import RunCreated, RunResumed
 from station.core import messages
 from station.core.lifecycle import ENDED_STEPS
+from station.core.run import Run, Step
 from station.runtime import metrics
 from station.runtime.logging import get_logger
 from station.scheduler.engine.engine import Engine, Move
@@ -22,19 +24,24 @@ log = get_logger("timers")
 
 _LONGEST_SLEEP = 1.0  # so that a clock that is set is noticed soon
 _BATCH = 64
+_BATCHES_AT_ONCE = 8  # a turn that waits for an evaluation must not hold up the timers of other runs
+_RETRY_MS = 1_000
+_NEVER = 1 << 62
+_DEAD_KEPT = 1_024
 
 FIRED = metrics.counter("timers_fired_total", "Timers whose moment came.")
 LATENESS = metrics.histogram("timers_late_seconds", "How late timers fired.")
-ARMED = metrics.gauge("timers_armed", "Timers in the heap, those that no longer count among them.")
+ARMED = metrics.gauge("timers_armed", "Timers that wait for their moment.")
 
 _STEPS = """
 SELECT s.run_id, s.step_id, s.attempt, s.wake_at FROM workflow_run_steps s
 JOIN workflow_runs r ON r.run_id = s.run_id
-WHERE s.completed_at IS NULL AND s.wake_at IS NOT NULL AND r.completed_at IS NULL
+WHERE s.completed_at IS NULL AND s.wake_at <= ? AND r.completed_at IS NULL
 """
-_RUNS = "SELECT run_id, deadline_at FROM workflow_runs WHERE deadline_at IS NOT NULL AND completed_at IS NULL"
+_RUNS = "SELECT run_id, deadline_at FROM workflow_runs WHERE deadline_at <= ? AND completed_at IS NULL"
 
 _RUN = ""
+_Key = tuple[str, str]
 _Entry = tuple[int, str, str, int]
 
 
@@ -45,56 +52,92 @@ class Timers:
         self._engine = engine
         self._now = now
         self._heap: list[_Entry] = []
+        self._armed: dict[_Key, _Entry] = {}
+        """The one timer of each attempt or run that counts; what else is in the heap is dead."""
         self._sooner = asyncio.Event()
-        ARMED.set_function(lambda: len(self._heap))
+        self._slots = asyncio.Semaphore(_BATCHES_AT_ONCE)
+        self._firing: set[asyncio.Task[None]] = set()
+        ARMED.set_function(lambda: len(self._armed))
 
-    async def load(self, reader: Reader) -> None:
-        """Arm what the store holds."""
-        for run_id, step_id, attempt, at in await reader.rows(_STEPS):
-            self._arm(at, run_id, step_id, attempt)
-        for run_id, at in await reader.rows(_RUNS):
-            self._arm(at, run_id, _RUN, 0)
+    async def load(self, reader: Reader, due_before: int = _NEVER) -> None:
+        """Arm what the store holds: all of it, or what was due before a moment."""
+        for run_id, step_id, attempt, at in await reader.rows(_STEPS, (due_before,)):
+            self._arm((at, run_id, step_id, attempt))
+        for run_id, at in await reader.rows(_RUNS, (due_before,)):
+            self._arm((at, run_id, _RUN, 0))
 
     def committed(self, move: Move) -> None:
-        """Arm the timers of a turn; a run that is resumed arms all of its own again."""
+        """Follow the timers of a turn; a run that is resumed arms all of its own again."""
         run = move.slot.run
+        for step in move.steps:
+            self._follow(run, step)
         if run.ended is not None:
+            self._armed.pop((run.run_id, _RUN), None)
             return
-        steps = move.steps
         for event in move.decision.events:
             if isinstance(event.data, RunCreated | RunResumed):
-                steps = list(run.open.values())
                 if run.deadline_at is not None:
-                    self._arm(run.deadline_at, run.run_id, _RUN, 0)
-        for step in steps:
-            if step.wake_at is not None and step.status not in ENDED_STEPS:
-                self._arm(step.wake_at, run.run_id, step.step_id, step.attempt)
+                    self._arm((run.deadline_at, run.run_id, _RUN, 0))
+                for step in list(run.open.values()):
+                    self._follow(run, step)
 
     async def run(self) -> None:
         """Fire for ever."""
-        while True:
-            due = self._take_due()
-            if due:
-                await self._fire(due)
-                continue
-            self._sooner.clear()
-            wait = _LONGEST_SLEEP if not self._heap else min(_LONGEST_SLEEP, (self._heap[0][0] - self._now()) / 1000)
-            try:
-                await asyncio.wait_for(self._sooner.wait(), max(wait, 0.001))
-            except TimeoutError:
-                continue
+        try:
+            while True:
+                due = self._take_due()
+                if due:
+                    await self._slots.acquire()
+                    task = asyncio.create_task(self._fire(due))
+                    self._firing.add(task)
+                    task.add_done_callback(self._fired)
+                    continue
+                self._sooner.clear()
+                wake = asyncio.get_running_loop().call_later(self._pause(), self._sooner.set)
+                await self._sooner.wait()
+                wake.cancel()
+        finally:
+            for task in self._firing:
+                task.cancel()
 
-    def _arm(self, at: int, run_id: str, step_id: str, attempt: int) -> None:
-        entry = (at, run_id, step_id, attempt)
+    def _pause(self) -> float:
+        if not self._heap:
+            return _LONGEST_SLEEP
+        return min(_LONGEST_SLEEP, max(0.001, (self._heap[0][0] - self._now()) / 1000))
+
+    def _follow(self, run: Run, step: Step) -> None:
+        key = (run.run_id, step.step_id)
+        if step.wake_at is not None and step.status not in ENDED_STEPS:
+            self._arm((step.wake_at, run.run_id, step.step_id, step.attempt))
+            return
+        armed = self._armed.get(key)
+        if armed is not None and armed[3] <= step.attempt:
+            del self._armed[key]
+
+    def _arm(self, entry: _Entry) -> None:
+        key = entry[1:3]
+        if self._armed.get(key) == entry:
+            return
+        self._armed[key] = entry
         heapq.heappush(self._heap, entry)
         if self._heap[0] is entry:
             self._sooner.set()
+        if len(self._heap) > 2 * len(self._armed) + _DEAD_KEPT:
+            self._heap = list(self._armed.values())
+            heapq.heapify(self._heap)
 
     def _take_due(self) -> list[_Entry]:
         now, due = self._now(), list[_Entry]()
         while self._heap and self._heap[0][0] <= now and len(due) < _BATCH:
-            due.append(heapq.heappop(self._heap))
+            entry = heapq.heappop(self._heap)
+            if self._armed.get(entry[1:3]) == entry:
+                del self._armed[entry[1:3]]
+                due.append(entry)
         return due
+
+    def _fired(self, task: asyncio.Task[None]) -> None:
+        self._firing.discard(task)
+        self._slots.release()
 
     async def _fire(self, due: list[_Entry]) -> None:
         now = self._now()
@@ -102,10 +145,13 @@ class Timers:
             LATENESS.observe((now - entry[0]) / 1000)
         answers = await self._engine.submit_many([(entry[1], _message(entry)) for entry in due])
         FIRED.inc(len(due))
-        failed = [entry for entry, answer in zip(due, answers, strict=True) if isinstance(answer, Exception)]
-        for at, run_id, step_id, attempt in failed:
-            log.error("timer_failed", run_id=run_id, step_id=step_id or None, at=at)
-            self._arm(now + 1000, run_id, step_id, attempt)
+        for entry, answer in zip(due, answers, strict=True):
+            at, run_id, step_id, attempt = entry
+            if isinstance(answer, Exception):
+                log.error("timer_failed", run_id=run_id, step_id=step_id or None, at=at, error=repr(answer))
+                self._arm((self._now() + _RETRY_MS, run_id, step_id, attempt))
+            elif self._now() < at and entry[1:3] not in self._armed:
+                self._arm(entry)  # the clock was set back meanwhile: it has not been time yet
 
 
 def _message(entry: _Entry) -> messages.AnyMessage:
