@@ -1,4 +1,4 @@
-"""The agents of the environment `test`: scripted ones for the PRD's names, and programs that a test holds in its hand."""
+"""The agents of the environment `test`: scripts for the PRD's names, and programs that a test holds in its hand."""
 
 import json
 import os

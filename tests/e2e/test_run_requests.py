@@ -106,7 +106,10 @@ def test_what_is_not_there(system: System) -> None:
 
 
 def test_an_input_that_does_not_fit(system: System) -> None:
-    schema = {"type": "object", "properties": {"n": {"type": "integer"}, "list": {"type": "array", "items": {"type": "string"}}}}
+    schema = {
+        "type": "object",
+        "properties": {"n": {"type": "integer"}, "list": {"type": "array", "items": {"type": "string"}}},
+    }
     store(system, "typed", inject("only", {}), inputSchema=schema)
     refused = problem(system.post_run("typed", {"n": "one", "list": ["a", 2]}), 400, "input_invalid")
     assert {error["path"] for error in refused["errors"]} == {"/input/n", "/input/list/1"}
@@ -125,13 +128,15 @@ def test_a_disabled_workflow_takes_no_new_runs(system: System) -> None:
 
 def test_pages_come_newest_first_without_gap_or_repeat(system: System) -> None:
     store(system, "many", inject("only", {}))
-    made = [system.start_run("many") for _ in range(7)]
+    # Ids of the client's own choice say nothing about age.
+    made = [system.start_run("many", runId=f"{9 - n}-many") if n % 2 else system.start_run("many") for n in range(7)]
     first = ok(system.api.get("/workflow-runs", params={"workflowId": "many", "limit": 3}))
     assert (len(first["items"]), first["total"]) == (3, 7)
     assert "context" not in first["items"][0]
     found = [run["id"] for run in system.all_pages("/workflow-runs", workflowId="many", limit=3)]
     assert found == list(reversed(made))
-    problem(system.api.get("/workflow-runs", params={"cursor": "?"}), 400, "cursor_invalid")
+    for path in ("/workflow-runs", f"/workflow-runs/{made[0]}/steps", "/workflow-approvals"):
+        problem(system.api.get(path, params={"cursor": "?"}), 400, "cursor_invalid")
     assert system.api.get("/workflow-runs", params={"limit": 0}).status_code == 400
 
 

@@ -11,7 +11,10 @@ from tests.support.system import System
 
 def test_branches_overlap_in_time(system: System) -> None:
     """Each of the two programs ends only if the other one runs at the same time."""
-    branches = {"left": [agent("meet_right", "meet", "left right")], "right": [agent("meet_left", "meet", "right left")]}
+    branches = {
+        "left": [agent("meet_right", "meet", "left right")],
+        "right": [agent("meet_left", "meet", "right left")],
+    }
     store(system, "overlap", parallel("both", branches))
     run = system.finish(system.start_run("overlap"))
     assert run["output"] == {"left": {"result": {"met": "right"}}, "right": {"result": {"met": "left"}}}
@@ -77,7 +80,9 @@ def test_an_endless_condition_costs_one_step(system: System) -> None:
 
 def test_a_loop_through_a_switch(system: System) -> None:
     work = agent("work", "counter", resultPath="steps.work", next="enough")
-    store(system, "loop", work, switch("enough", {"done": "end"}, "work", dataPath="steps.work"), inject("end", {"e": 1}))
+    store(
+        system, "loop", work, switch("enough", {"done": "end"}, "work", dataPath="steps.work"), inject("end", {"e": 1})
+    )
     run = system.finish(system.start_run("loop"))
     rounds = [step for step in system.steps(run["id"]) if step["stateName"] == "work"]
     assert [step["visit"] for step in rounds] == [1, 2, 3]

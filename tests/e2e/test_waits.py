@@ -170,8 +170,8 @@ def test_a_no_during_a_pause_ends_the_run_at_the_resume(system: System) -> None:
 
 def test_a_deadline_that_passes_during_a_pause(system: System) -> None:
     """It is kept like any timer that fires, and takes effect at the resume."""
-    store(system, "pause-over-deadline", wait_signal("listen", "go"), timeoutSeconds=0.3)
-    store(system, "passes", wait_timer("tick", 0.4))
+    store(system, "pause-over-deadline", wait_signal("listen", "go"), timeoutSeconds=1)
+    store(system, "passes", wait_timer("tick", 1.1))
     run_id = system.start_run("pause-over-deadline")
     ok(system.control(run_id, "pause"))
     system.finish(system.start_run("passes"))

@@ -11,7 +11,11 @@ YAML = {"content-type": "application/yaml"}
 
 
 def text(identity: str, value: int, **more: Any) -> str:
-    document = {"id": identity, "version": "1.10", "states": [{"name": "a", "type": "inject", "data": {"v": value}, "end": True}]}
+    document = {
+        "id": identity,
+        "version": "1.10",
+        "states": [{"name": "a", "type": "inject", "data": {"v": value}, "end": True}],
+    }
     return json.dumps(document | more)
 
 

@@ -47,7 +47,7 @@ class Driver:
     # Runs
 
     def start_run(
-        self, workflow: str, input: dict[str, Any] | None = None, *, environment: str = "test", **more: Any
+        self, workflow: str, input: dict[str, Any] | None = None, *, environment: str | None = "test", **more: Any
     ) -> str:
         """Start a run; its id."""
         return ok(self.post_run(workflow, input, environment=environment, **more))["id"]
