@@ -14,7 +14,7 @@ from station.scheduler.engine import rows
 from station.scheduler.engine.chain import GENESIS, link
 from station.scheduler.engine.loading import EVENT_COLUMNS, event_of
 
-_RUNS = "SELECT run_id, last_hash FROM workflow_runs ORDER BY run_id DESC LIMIT ?"
+_RUNS = "SELECT run_id, last_hash FROM workflow_runs ORDER BY created_at DESC, run_id DESC LIMIT ?"
 _EVENTS = f"SELECT {EVENT_COLUMNS} FROM workflow_run_events WHERE run_id = ? ORDER BY seq"  # noqa: S608 - our own names
 _LETTERS = "SELECT subject, reason, at FROM dead_letters ORDER BY id DESC LIMIT 100"
 _AFTER_THE_END = frozenset({"late_result_ignored"})

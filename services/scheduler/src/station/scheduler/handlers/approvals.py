@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from station.contracts.approvals import ApprovalPage, ApprovalView, DecideApproval, GetApproval, ListApprovals
+from station.contracts.subjects import is_token
 from station.core import messages
 from station.core.run import Approval, Run
 from station.runtime.errors import Refused
@@ -20,12 +21,13 @@ from station.scheduler.store.reader import Reader
 _ONE = f"SELECT {APPROVAL_COLUMNS} FROM workflow_approvals WHERE approval_id = ? AND run_id = ?"  # noqa: S608 - our own names
 _RUN_EXISTS = "SELECT 1 FROM workflow_runs WHERE run_id = ?"
 _FILTER = """
-(?1 IS NULL OR run_id = ?1) AND (?2 IS NULL OR status = ?2) AND (?3 IS NULL OR approvers = '[]'
-    OR EXISTS (SELECT 1 FROM json_each(approvers) WHERE value IN (SELECT value FROM json_each(?3))))
+(?1 IS NULL OR run_id = ?1) AND (?2 IS NULL OR status = ?2) AND (?3 IS NULL OR (
+    (approvers = '[]' OR EXISTS (SELECT 1 FROM json_each(approvers) WHERE value IN (SELECT value FROM json_each(?3))))
+    AND (allow_self_approval OR lower(started_by) <> lower('user:' || ?4))))
 """
 _PAGE = f"""
-SELECT {APPROVAL_COLUMNS} FROM workflow_approvals WHERE {_FILTER} AND (?4 IS NULL OR approval_id < ?4)
-ORDER BY approval_id DESC LIMIT ?5
+SELECT {APPROVAL_COLUMNS} FROM workflow_approvals WHERE {_FILTER} AND (?5 IS NULL OR approval_id < ?5)
+ORDER BY approval_id DESC LIMIT ?6
 """  # noqa: S608 - our own names
 _TOTAL = f"SELECT count(*) FROM workflow_approvals WHERE {_FILTER}"  # noqa: S608 - our own names
 
@@ -81,7 +83,10 @@ class Approvals:
         """Show approvals, newest first: of one run, or across runs."""
         if request.run_id is not None and await self._reader.row(_RUN_EXISTS, (request.run_id,)) is None:
             raise refusals.run_not_found(request.run_id)
-        chosen = (request.run_id, request.status, _names(request))
+        if request.cursor is not None and not is_token(request.cursor):
+            raise refusals.bad_cursor(request.cursor)
+        user = request.principal.user if request.principal is not None else ""
+        chosen = (request.run_id, request.status, _names(request), user)
         rows = await self._reader.rows(_PAGE, (*chosen, request.cursor, request.limit + 1))
         total = await self._reader.row(_TOTAL, chosen)
         shown = rows[: request.limit]

@@ -17,6 +17,7 @@ from station.contracts.runs import (
     RunView,
     StepPage,
 )
+from station.contracts.subjects import is_token
 from station.runtime.bus import Bus
 from station.runtime.rpc import RpcContext
 from station.scheduler.engine.attempts import Attempts
@@ -43,6 +44,7 @@ SELECT {EVENT_COLUMNS} FROM workflow_run_events
 WHERE run_id = ?1 AND seq > ?2 AND (?3 IS NULL OR type = ?3) ORDER BY seq LIMIT ?4
 """  # noqa: S608 - our own names
 _EVENT_COUNT = "SELECT count(*) FROM workflow_run_events WHERE run_id = ?1 AND type = ?2"
+_NEWEST_FIRST = "ORDER BY r.created_at DESC, r.run_id DESC"
 _REPLY_BYTES = 4 * 1024 * 1024
 
 
@@ -81,15 +83,15 @@ class Queries:
         where, chosen = _conditions(request)
         page, values = where, list(chosen)
         if request.cursor is not None:
-            page, values = [*where, "r.run_id < ?"], [*chosen, request.cursor]
-        sql = f"SELECT {views.SUMMARY_COLUMNS} FROM workflow_runs r {_where(page)} ORDER BY r.run_id DESC LIMIT ?"  # noqa: S608 - our own names
+            page, values = [*where, "(r.created_at, r.run_id) < (?, ?)"], [*chosen, *_moment_and_id(request.cursor)]
+        sql = f"SELECT {views.SUMMARY_COLUMNS} FROM workflow_runs r {_where(page)} {_NEWEST_FIRST} LIMIT ?"  # noqa: S608 - our own names
         rows = await self._reader.rows(sql, (*values, request.limit + 1))
         total = await self._reader.row(f"SELECT count(*) FROM workflow_runs r {_where(where)}", chosen)  # noqa: S608 - our own names
         shown = rows[: request.limit]
         open_by_run = await self._open([row[0] for row in shown if row[10] is None])
         return RunPage(
             items=tuple(views.run_summary(row, open_by_run.get(row[0], [])) for row in shown),
-            next_cursor=shown[-1][0] if len(rows) > request.limit else None,
+            next_cursor=f"{shown[-1][8]}.{shown[-1][0]}" if len(rows) > request.limit else None,
             total=total[0] if total else 0,
         )
 
@@ -173,6 +175,13 @@ def _pair(cursor: str | None) -> tuple[int, int]:
     if not (first + second).isascii() or not first.isdigit() or not second.isdigit() or len(cursor) > 30:
         raise refusals.bad_cursor(cursor)
     return int(first), int(second)
+
+
+def _moment_and_id(cursor: str) -> tuple[int, str]:
+    moment, _, identity = cursor.partition(".")
+    if not moment.isascii() or not moment.isdigit() or len(moment) > 15 or not is_token(identity):
+        raise refusals.bad_cursor(cursor)
+    return int(moment), identity
 
 
 def _fitting(rows: list[Row], columns: tuple[int, ...]) -> list[Row]:

@@ -48,8 +48,10 @@ CREATE TABLE workflow_runs (
     CHECK ((completed_at IS NOT NULL) = (status IN ('COMPLETED', 'FAILED', 'CANCELLED', 'TIMED_OUT')))
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX workflow_runs_by_workflow ON workflow_runs (workflow_id, run_id);
-CREATE INDEX workflow_runs_by_status ON workflow_runs (status, run_id);
+-- Newest first, and not by run_id: whoever starts a run may choose its id.
+CREATE INDEX workflow_runs_by_age ON workflow_runs (created_at, run_id);
+CREATE INDEX workflow_runs_by_workflow ON workflow_runs (workflow_id, created_at, run_id);
+CREATE INDEX workflow_runs_by_status ON workflow_runs (status, created_at, run_id);
 CREATE INDEX workflow_runs_deadlines ON workflow_runs (deadline_at)
 WHERE deadline_at IS NOT NULL AND completed_at IS NULL;
 
