@@ -1,6 +1,7 @@
 """Workflow files of the environments: new and changed ones are stored as revisions, deleted ones disabled.
 
-A file that does not validate leaves the stored revision in force and is marked; its problems are logged.
+A file that does not validate leaves the stored revision in force and is marked; its problems are logged. What the API
+has changed since the file was last stored stays until the file changes again.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import msgspec
 
-from station.core.loading import load
+from station.core.definition import Definition
+from station.core.loading import Loaded
 from station.runtime.errors import Refused
 from station.runtime.logging import get_logger
 from station.scheduler.handlers.catalog import Catalog
-from station.scheduler.handlers.definitions import Definitions, Head
+from station.scheduler.handlers.definitions import Definitions
+from station.scheduler.handlers.heads import Given
 
 log = get_logger("sync")
 
@@ -23,12 +26,21 @@ _PERIOD_SECONDS = 2.0
 _MAX_BYTES = 1024 * 1024
 
 
-class Seen(msgspec.Struct, frozen=True):
-    """What a file looked like, and which agents there were, when it was last dealt with."""
+class Found(msgspec.Struct, frozen=True):
+    """A workflow file and what it looked like."""
 
+    path: Path
+    name: str
+    """Relative to the environments directory: its identity."""
     modified: int
     size: int
-    agents: int
+    inside: bool
+    """False if a link leads out of the environments directory."""
+
+    @property
+    def environment(self) -> str:
+        """The folder it lies in."""
+        return self.name.split("/", 1)[0]
 
 
 class Sync:
@@ -38,8 +50,10 @@ class Sync:
         self._root = root
         self._definitions = definitions
         self._catalog = catalog
-        self._seen: dict[str, Seen] = {}
-        self._owners: dict[str, str] = {}
+        self._seen: dict[str, tuple[Found, int]] = {}
+        """Files that were dealt with, and in which round of agents."""
+        self._waiting: set[str] = set()
+        """Files whose workflow another file gives; they are tried again when that one goes."""
         self._round = 0
         self._soon = asyncio.Event()
         catalog.on_change = self._agents_changed
@@ -47,11 +61,11 @@ class Sync:
     async def run(self) -> None:
         """Look for ever."""
         while True:
+            self._soon.clear()
             try:
                 await self.once()
             except Exception:
                 log.exception("sync_failed")
-            self._soon.clear()
             try:
                 await asyncio.wait_for(self._soon.wait(), _PERIOD_SECONDS)
             except TimeoutError:
@@ -60,73 +74,103 @@ class Sync:
     async def once(self) -> None:
         """Deal with what has changed since the last look."""
         files = await asyncio.to_thread(_files, self._root)
-        for path, modified, size in files:
-            environment = path.relative_to(self._root).parts[0]
-            if self._catalog.infos(environment) is None:
+        await self._disable_missing({file.name for file in files})
+        for file in files:
+            if self._catalog.infos(file.environment) is None:
                 continue  # nobody has said yet which agents there are
-            name = str(path.relative_to(self._root))
-            seen = Seen(modified, size, self._round)
-            if self._seen.get(name) != seen:
-                self._seen[name] = seen
-                await self._take(path, name, environment)
-        await self._disable_missing({str(path.relative_to(self._root)) for path, _, __ in files})
+            seen = (file, self._round)
+            if self._seen.get(file.name) == seen:
+                continue
+            self._seen[file.name] = seen
+            try:
+                await self._take(file)
+            except (Refused, OSError) as error:
+                log.error("workflow_file_not_stored", file=file.name, detail=str(error))
+                del self._seen[file.name]  # so that it is tried again
 
     def _agents_changed(self) -> None:
         self._round += 1
         self._soon.set()
 
-    async def _take(self, path: Path, name: str, environment: str) -> None:
-        source = await asyncio.to_thread(path.read_bytes)
-        kind = "application/json" if path.suffix == ".json" else "application/yaml"
-        loaded = load(source, content_type=kind, agents=self._catalog.infos(environment), agents_required=True)
-        if loaded.definition is None:
-            for problem in loaded.errors:
-                log.error("workflow_file_invalid", file=name, **msgspec.to_builtins(problem))
-            await self._mark(name, "invalid")
+    async def _take(self, file: Found) -> None:
+        loaded = await self._load(file)
+        if loaded is None or loaded.definition is None:
+            await self._definitions.mark_file(file.name, "invalid")
             return
-        identity = loaded.definition.id
-        head = self._definitions.head(identity)
-        if head is not None and head.source_path not in (None, name) and head.sync_status != "missing":
-            log.error("workflow_file_conflict", file=name, detail=f"{identity!r} comes from {head.source_path} already")
+        await self._leave_former(file, loaded.definition)
+        identity, head = loaded.definition.id, self._definitions.head(loaded.definition.id)
+        if head is not None and head.source_path not in (None, file.name) and head.sync_status != "missing":
+            self._waiting.add(file.name)
+            detail = f"{identity!r} comes from {head.source_path} already; give it another id, or remove one of the two"
+            log.error("workflow_file_conflict", file=file.name, detail=detail)
             return
-        try:
-            stored = await self._definitions.apply_file(loaded, environment, name)
-        except Refused as error:
-            log.error("workflow_file_not_stored", file=name, detail=str(error))
-            del self._seen[name]
-            return
-        if head is not None and head.sync_status == "missing":
-            stored = await self._definitions.put_head(msgspec.structs.replace(stored, status="active"))
+        self._waiting.discard(file.name)
+        if head is not None and head.source == "api":
+            if self._definitions.given(file.name) == Given(identity, loaded.digest or ""):
+                log.info("workflow_file_superseded", file=file.name, workflow_id=identity, version=head.revision)
+                return
+            log.warning("workflow_file_takes_over", file=file.name, workflow_id=identity, version=head.revision)
+        stored = await self._definitions.apply_file(loaded, file.environment, file.name)
         if head is None or head.revision != stored.revision:
-            log.info("workflow_file_stored", file=name, workflow_id=identity, version=stored.revision)
+            log.info("workflow_file_stored", file=file.name, workflow_id=identity, version=stored.revision)
         for problem in loaded.warnings:
-            log.warning("workflow_file_warning", file=name, **msgspec.to_builtins(problem))
+            log.warning("workflow_file_warning", file=file.name, **msgspec.to_builtins(problem))
 
-    async def _mark(self, name: str, sync_status: str) -> None:
-        head = self._of_file(name)
-        if head is not None and head.sync_status != sync_status:
-            await self._definitions.put_head(msgspec.structs.replace(head, sync_status=sync_status))
+    async def _load(self, file: Found) -> Loaded | None:
+        """Read a file; what is wrong with it is logged."""
+        if not file.inside or file.size > _MAX_BYTES:
+            reason = f"it has {file.size} bytes, the limit is {_MAX_BYTES}" if file.inside else "a link leads outside"
+            log.error("workflow_file_refused", file=file.name, detail=reason)
+            return None
+        source = await asyncio.to_thread(file.path.read_bytes)
+        kind = "application/json" if file.path.suffix == ".json" else "application/yaml"
+        loaded = await self._definitions.read(source, kind, file.environment, agents_required=True)
+        for problem in loaded.errors:
+            log.error("workflow_file_invalid", file=file.name, **msgspec.to_builtins(problem))
+        return loaded
+
+    async def _leave_former(self, file: Found, definition: Definition) -> None:
+        """A file that gives another workflow than before has taken the former one away."""
+        former = [
+            head.workflow_id
+            for head in self._definitions.heads()
+            if head.source_path == file.name and head.workflow_id != definition.id and head.sync_status != "missing"
+        ]
+        if former:
+            log.warning("workflow_file_missing", file=file.name, workflow_ids=former)
+            await self._definitions.mark_file(file.name, "missing", but=definition.id)
+            self._try_waiting()
 
     async def _disable_missing(self, present: set[str]) -> None:
-        for head in self._definitions.heads():
-            if head.source_path is None or head.source_path in present or head.sync_status == "missing":
-                continue
-            log.warning("workflow_file_missing", file=head.source_path, workflow_id=head.workflow_id)
-            self._seen.pop(head.source_path, None)
-            await self._definitions.put_head(msgspec.structs.replace(head, status="disabled", sync_status="missing"))
+        gone = {
+            head.source_path
+            for head in self._definitions.heads()
+            if head.source_path is not None and head.source_path not in present and head.sync_status != "missing"
+        }
+        for name in sorted(gone):
+            log.warning("workflow_file_missing", file=name)
+            await self._definitions.mark_file(name, "missing")
+            self._try_waiting()
+        self._seen = {name: seen for name, seen in self._seen.items() if name in present}
+        self._waiting &= present
 
-    def _of_file(self, name: str) -> Head | None:
-        return next((head for head in self._definitions.heads() if head.source_path == name), None)
+    def _try_waiting(self) -> None:
+        for name in self._waiting:
+            self._seen.pop(name, None)
+        self._soon.set()
 
 
-def _files(root: Path) -> list[tuple[Path, int, int]]:
-    """Regular files only, and none that a link leads to outside of the root."""
-    found: list[tuple[Path, int, int]] = []
+def _files(root: Path) -> list[Found]:
+    """Every workflow file, by name. What goes while one looks is not there."""
+    found: list[Found] = []
     resolved = root.resolve()
     for path in sorted(root.glob("*/workflows/*")):
-        if not path.name.endswith(_SUFFIXES) or not path.is_file():
+        try:
+            if not path.name.endswith(_SUFFIXES) or not path.is_file():
+                continue
+            status, inside = path.stat(), resolved in path.resolve().parents
+        except OSError:
             continue
-        status = path.stat()
-        if resolved in path.resolve().parents and status.st_size <= _MAX_BYTES:
-            found.append((path, status.st_mtime_ns, status.st_size))
+        name = path.relative_to(root).as_posix()
+        found.append(Found(path, name, status.st_mtime_ns, status.st_size, inside))
     return found

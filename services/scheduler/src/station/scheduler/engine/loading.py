@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable
 
@@ -15,6 +16,7 @@ from station.core.run import Run
 from station.scheduler.store.reader import Reader, Row
 
 _PROGRAMS_KEPT = 256
+_LONG_HISTORY = 1_000
 
 EVENT_COLUMNS = "run_id, seq, type, at, step_id, actor, data, hash"
 _EVENTS = f"SELECT {EVENT_COLUMNS} FROM workflow_run_events WHERE run_id = ? ORDER BY seq"  # noqa: S608 - our own names
@@ -52,7 +54,10 @@ def fold_rows(rows: Iterable[Row]) -> tuple[Run, str]:
 
 async def load_run(reader: Reader, run_id: str) -> tuple[Run, str]:
     """Fold a run from the store. Raises UnknownRun."""
-    return fold_rows(await reader.rows(_EVENTS, (run_id,)))
+    rows = await reader.rows(_EVENTS, (run_id,))
+    if len(rows) < _LONG_HISTORY:
+        return fold_rows(rows)
+    return await asyncio.to_thread(fold_rows, rows)  # others must not wait for it
 
 
 class Programs:
@@ -61,6 +66,11 @@ class Programs:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._kept: OrderedDict[tuple[str, int], Program] = OrderedDict()
+
+    def forget(self, workflow_id: str) -> None:
+        """A workflow was deleted: another one of its id begins with revision 1 again."""
+        for key in [key for key in self._kept if key[0] == workflow_id]:
+            del self._kept[key]
 
     async def get(self, workflow_id: str, revision: int) -> Program:
         """Give a revision, ready to run. Raises KeyError."""

@@ -5,7 +5,6 @@ The answer is stored in the transaction of the effect. Requests that are under w
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -16,6 +15,7 @@ from station.runtime.rpc import refuse
 from station.scheduler.engine import statements as sql
 from station.scheduler.engine.engine import Also
 from station.scheduler.engine.runs import Slot
+from station.scheduler.handlers.turns import Turns
 from station.scheduler.store.reader import Reader
 from station.scheduler.store.writer import Unit
 
@@ -32,7 +32,7 @@ class Idempotency:
     def __init__(self, reader: Reader, now: Callable[[], int]) -> None:
         self._reader = reader
         self._now = now
-        self._under_way: dict[tuple[str, str], asyncio.Event] = {}
+        self._turns: Turns[tuple[str, str]] = Turns()
 
     async def once(
         self,
@@ -51,18 +51,12 @@ class Idempotency:
         if key is None:
             return await perform(None)
         place = (principal, key)
-        while place in self._under_way:
-            await self._under_way[place].wait()
-        done = self._under_way[place] = asyncio.Event()
-        try:
+        async with self._turns.of(place):
             fingerprint = _fingerprint(request)
             known = await self._find(place, fingerprint, answer_type)
             if known is not None:
                 return known
             return await perform(self._keep(place, fingerprint, view))
-        finally:
-            del self._under_way[place]
-            done.set()
 
     def _keep(self, place: tuple[str, str], fingerprint: str, view: Callable[[Slot], msgspec.Struct]) -> Also:
         def add(unit: Unit, slot: Slot) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 import msgspec
@@ -14,6 +13,7 @@ from station.contracts.subjects import is_token
 from station.core import messages
 from station.core.decision import Decision
 from station.core.program import Limits, Program
+from station.core.run import Run
 from station.core.schemas import violations
 from station.runtime.ids import new_id
 from station.runtime.rpc import RpcContext, refuse
@@ -23,7 +23,9 @@ from station.scheduler.engine.runs import Slot
 from station.scheduler.handlers import refusals
 from station.scheduler.handlers.catalog import Catalog
 from station.scheduler.handlers.definitions import Definitions
+from station.scheduler.handlers.heads import Head
 from station.scheduler.handlers.idempotency import Idempotency
+from station.scheduler.handlers.turns import Turns
 from station.scheduler.handlers.views import run_view
 
 RESERVED = ("ctx", "steps")
@@ -48,7 +50,7 @@ class RunCommands:
         self._idempotency = idempotency
         self._limits = limits
         self._now = now
-        self._naming: dict[str, asyncio.Lock] = {}
+        self._naming: Turns[str] = Turns()
 
     async def start(self, request: StartRun, context: RpcContext | None = None) -> RunView:
         """Start a run; the answer comes once it is on disk."""
@@ -81,6 +83,8 @@ class RunCommands:
         """Deliver a signal."""
         if not request.name:
             raise refusals.invalid("signal_invalid", "A signal needs a name.")
+        if not storable(request.payload):
+            raise refusals.invalid("signal_invalid", _TOO_BIG_A_NUMBER.message)
         identity = request.id or new_id("sig")
         accepted = SignalAccepted(run_id=request.run_id, id=identity, name=request.name)
 
@@ -121,13 +125,9 @@ class RunCommands:
     async def _start(self, request: StartRun, also: Also | None, context: RpcContext | None) -> RunView:
         if request.run_id is None:
             return await self._create(request, new_id("run"), also, context)
-        lock = self._naming.setdefault(request.run_id, asyncio.Lock())
-        try:
-            async with lock:
-                existing = await self._existing(request, request.run_id)
-                return existing or await self._create(request, request.run_id, also, context)
-        finally:
-            self._naming.pop(request.run_id, None)
+        async with self._naming.of(request.run_id):
+            existing = await self._existing(request, request.run_id)
+            return existing or await self._create(request, request.run_id, also, context)
 
     async def _existing(self, request: StartRun, run_id: str) -> RunView | None:
         """The run of that id, if it is the same start: whoever named it may send it again."""
@@ -135,9 +135,8 @@ class RunCommands:
             slot = await self._engine.runs.get(run_id)
         except UnknownRun:
             return None
-        run = slot.run
-        if run.workflow_id == request.workflow_id and run.input == request.input:
-            return run_view(run)
+        if _same_start(slot.run, request):
+            return run_view(slot.run)
         raise refuse(409, "run_id_taken", f"The run {run_id!r} exists and was started with something else.")
 
     async def _create(self, request: StartRun, run_id: str, also: Also | None, context: RpcContext | None) -> RunView:
@@ -148,7 +147,13 @@ class RunCommands:
             raise refuse(
                 409, "workflow_disabled", f"Workflow {head.workflow_id!r} is disabled. Enable it to start new runs."
             )
-        revision = request.version or head.revision
+        with self._definitions.starting(head.workflow_id):
+            return await self._create_of(head, request, run_id, also, context)
+
+    async def _create_of(
+        self, head: Head, request: StartRun, run_id: str, also: Also | None, context: RpcContext | None
+    ) -> RunView:
+        revision = head.revision if request.version is None else request.version
         program = await self._definitions.program(head.workflow_id, revision)
         environment = request.environment or head.environment or "default"
         self._check_input(request, program)
@@ -170,7 +175,6 @@ class RunCommands:
                 traceparent=request.traceparent or (context.traceparent if context else None),
             ),
         )
-        self._definitions.note_start(head.workflow_id, now)
         try:
             slot = await self._engine.start(created, program, also)
         except NotStored as failure:
@@ -188,19 +192,26 @@ class RunCommands:
                 msgspec.structs.replace(problem, path=f"/input{problem.path}")
                 for problem in violations(program.input_validator, request.input)
             ]
-        size = len(msgspec.json.encode(request.input))
-        if size > self._limits.max_context_bytes:
-            message = f"the input has {size} bytes; the limit is {self._limits.max_context_bytes}"
-            problems.append(Problem("payload_too_large", "/input", message))
+        problems += self._check_size(request.input)
         if problems:
             first = "; ".join(f"{problem.path}: {problem.message}" for problem in problems[:3])
             raise refusals.invalid("input_invalid", f"The input does not fit: {first}", tuple(problems))
 
+    def _check_size(self, given: object) -> list[Problem]:
+        try:
+            size = len(msgspec.msgpack.encode(given))
+        except OverflowError:
+            return [_TOO_BIG_A_NUMBER]
+        if size <= self._limits.max_context_bytes:
+            return []
+        message = f"the input has {size} bytes; the limit is {self._limits.max_context_bytes}"
+        return [Problem("payload_too_large", "/input", message)]
+
 
 async def slot_of(engine: Engine, run_id: str) -> Slot:
-    """Give a run in memory, or refuse with 404."""
+    """Give a run in memory, the one that the next turn works on, or refuse with 404."""
     try:
-        return await engine.runs.get(run_id)
+        return await engine.ready(run_id)
     except UnknownRun:
         raise refusals.run_not_found(run_id) from None
 
@@ -218,5 +229,30 @@ async def submit(engine: Engine, run_id: str, message: messages.AnyMessage, also
     return decision
 
 
+def storable(value: object) -> bool:
+    """Whether a JSON value can travel on the bus; integers of more than 64 bits cannot."""
+    try:
+        msgspec.msgpack.encode(value)
+    except OverflowError:
+        return False
+    return True
+
+
+def _same_start(run: Run, request: StartRun) -> bool:
+    """Whether a run was started with what a request says; what it leaves open may be anything."""
+    return (
+        run.workflow_id == request.workflow_id
+        and run.input == request.input
+        and request.version in (None, run.version)
+        and request.environment in (None, run.environment)
+        and request.labels.items() <= run.labels.items()
+    )
+
+
 def _view(slot: Slot) -> RunView:
     return run_view(slot.run)
+
+
+_TOO_BIG_A_NUMBER = Problem(
+    "input_invalid", "/input", "An integer has more than 64 bits.", "Send it as text, or as a number with a fraction."
+)

@@ -75,7 +75,7 @@ class Workflows:
 
     async def validate(self, request: wf.ValidateWorkflow, _: RpcContext) -> wf.ValidationResult:
         """Say what is wrong with a definition."""
-        return self._definitions.validate(request)
+        return await self._definitions.validate(request)
 
     async def delete(self, request: wf.DeleteWorkflow, context: RpcContext) -> Done:
         """Delete a workflow."""

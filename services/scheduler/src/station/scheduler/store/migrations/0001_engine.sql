@@ -27,6 +27,13 @@ CREATE TABLE workflow_definitions (
     PRIMARY KEY (workflow_id, revision)
 ) STRICT;
 
+-- What each workflow file last gave: the API may have changed the workflow since.
+CREATE TABLE workflow_files (
+    path TEXT PRIMARY KEY,
+    workflow_id TEXT NOT NULL,
+    digest TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE workflow_runs (
     run_id TEXT PRIMARY KEY,
     workflow_id TEXT NOT NULL,
@@ -52,6 +59,9 @@ CREATE TABLE workflow_runs (
 CREATE INDEX workflow_runs_by_age ON workflow_runs (created_at, run_id);
 CREATE INDEX workflow_runs_by_workflow ON workflow_runs (workflow_id, created_at, run_id);
 CREATE INDEX workflow_runs_by_status ON workflow_runs (status, created_at, run_id);
+-- Covers the success rate of a workflow.
+CREATE INDEX workflow_runs_ended ON workflow_runs (workflow_id, completed_at, status)
+WHERE completed_at IS NOT NULL;
 CREATE INDEX workflow_runs_deadlines ON workflow_runs (deadline_at)
 WHERE deadline_at IS NOT NULL AND completed_at IS NULL;
 
