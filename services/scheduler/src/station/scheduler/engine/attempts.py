@@ -54,6 +54,8 @@ class Dispatch(msgspec.Struct):
     again_at: int
     """By the steady clock."""
     pause: int = _FIRST_PAUSE_MS
+    sent: bool = True
+    """Whether the stream should have its message; not when the scheduler has just started, or the stream was wiped."""
 
 
 class Attempts:
@@ -79,7 +81,7 @@ class Attempts:
             if status == StepStatus.RUNNING:
                 self.leases[key] = Lease(attempt, token, runner, steady + self.lease_ms)
             elif wake_at is None or wake_at <= now:
-                self.dispatches[key] = Dispatch(attempt, entered_at, steady)
+                self.dispatches[key] = Dispatch(attempt, entered_at, steady, sent=False)
 
     def committed(self, move: Move) -> None:
         """Follow what a turn did to attempts."""
@@ -125,14 +127,18 @@ class Attempts:
             if lease.runner.startswith(prefix) and lease.runner != own
         ]
 
-    def overdue(self, limit: int) -> list[StepRef]:
-        """Give attempts that nobody has claimed for so long that their message may be lost, with a growing pause."""
-        now, found = self._steady(), list[StepRef]()
+    def overdue(self, limit: int) -> list[tuple[StepRef, bool]]:
+        """Give attempts that nobody has claimed for so long that their message may be lost, with a growing pause.
+
+        With each, whether the stream should have had its message all that time.
+        """
+        now, found = self._steady(), list[tuple[StepRef, bool]]()
         for (run_id, step_id), dispatch in self.dispatches.items():
             if dispatch.again_at <= now:
                 dispatch.again_at = now + dispatch.pause
                 dispatch.pause = min(dispatch.pause * 2, _LONGEST_PAUSE_MS)
-                found.append(StepRef(run_id=run_id, step_id=step_id, attempt=dispatch.attempt))
+                found.append((StepRef(run_id=run_id, step_id=step_id, attempt=dispatch.attempt), dispatch.sent))
+                dispatch.sent = True
                 if len(found) == limit:
                     break
         return found
@@ -141,7 +147,7 @@ class Attempts:
         """The stream was wiped: every unclaimed attempt must be handed out again now."""
         now = self._steady()
         for dispatch in self.dispatches.values():
-            dispatch.again_at, dispatch.pause = now, _FIRST_PAUSE_MS
+            dispatch.again_at, dispatch.pause, dispatch.sent = now, _FIRST_PAUSE_MS, False
 
     def spare_all(self) -> None:
         """Nobody can be heard: silence says nothing of a runner, and every lease has its full time again."""

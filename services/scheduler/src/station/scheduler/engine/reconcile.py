@@ -62,6 +62,8 @@ class Reconcile:
         self._period = period
         self._soon = asyncio.Event()
         self._ensured: set[str] = set()
+        self._backlog = 0
+        """Tasks that no runner has fetched."""
         relay.on_missing_stream = self._soon.set
 
     async def run(self) -> None:
@@ -113,6 +115,8 @@ class Reconcile:
                 MENDED.labels("consumer").inc()
             else:
                 LAG.labels(durable).set(found.num_pending or 0)
+                if durable == subjects.RUNNER_CONSUMER:
+                    self._backlog = found.num_pending or 0
                 UNACKED.labels(durable).set(found.num_ack_pending or 0)
                 return
         await streams.ensure_consumer(self._bus, subjects.TASKS_STREAM, durable, subject)
@@ -148,10 +152,12 @@ class Reconcile:
         await self.hand_out_again(self._attempts.expired())
 
     async def _send_overdue(self) -> None:
-        for ref in self._attempts.overdue(_SENT_IN_A_PASS):
-            await self._send_again(ref)
+        for ref, sent in self._attempts.overdue(_SENT_IN_A_PASS):
+            # Delivered, for no other is left to be, and not claimed: who got it is frozen or gone, and it blocks its
+            # subject until the broker's patience ends. With others still waiting it may just be one of them.
+            await self._send_again(ref, replaces=sent and not self._backlog)
 
-    async def _send_again(self, ref: StepRef) -> None:
+    async def _send_again(self, ref: StepRef, *, replaces: bool) -> None:
         try:
             slot = await self._engine.runs.get(ref.run_id)
         except UnknownRun:
@@ -169,7 +175,7 @@ class Reconcile:
                 id=0,
                 run_id=ref.run_id,
                 events=[],
-                tasks=[task_message(task, slot.trace_id)],
+                tasks=[task_message(task, slot.trace_id, replaces=replaces)],
                 trace_id=slot.trace_id,
                 created_at=self._now(),
             )
