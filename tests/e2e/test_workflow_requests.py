@@ -67,7 +67,8 @@ def test_a_definition_with_mistakes_is_refused_with_all_of_them(system: System) 
       - {name: first, type: operation, action: agent.runn, input: {agent: a}, next: gone}
       - {name: second, type: switch, conditions: [{if: "1 +", next: first}], defualtNext: first}
     """
-    for method, path in (("POST", "/workflows"), ("PUT", "/workflows/bad")):
+    store(system, "worse", inject("a", {}))
+    for method, path in (("POST", "/workflows"), ("PUT", "/workflows/worse")):
         answer = system.api.request(method, path, content=bad, headers=YAML)
         assert answer.status_code == 400
         problem = answer.json()

@@ -161,7 +161,8 @@ class Driver:
     ) -> Iterator[Frame]:
         """The frames of one connection, without comments. Raises httpx.TransportError when it breaks."""
         headers = {} if last_event_id is None else {"last-event-id": str(last_event_id)}
-        wait = max((deadline or time.monotonic() + PATIENCE) - time.monotonic(), 0.1)
+        deadline = deadline or time.monotonic() + PATIENCE
+        wait = max(deadline - time.monotonic(), 0.1)
         path = f"/workflow-runs/{run_id}/stream"
         with self.api.stream("GET", path, headers=headers, timeout=httpx.Timeout(5, read=wait)) as answer:
             if answer.status_code in {502, 503}:
@@ -169,7 +170,7 @@ class Driver:
             if answer.status_code != 200:
                 answer.read()
                 ok(answer)
-            yield from frames_of(answer.iter_lines())
+            yield from frames_of(_until(deadline, answer.iter_lines()))
 
     def all_pages(self, path: str, **query: Any) -> list[dict[str, Any]]:
         """Every item of a list, page by page."""
@@ -218,6 +219,14 @@ def ok(answer: httpx.Response) -> Any:
     """The JSON of an answer that must not be a refusal."""
     assert answer.is_success, f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text}"
     return answer.json() if answer.content else None
+
+
+def _until(deadline: float, lines: Iterator[str]) -> Iterator[str]:
+    """The lines that come in time: a stream that only says that it lives is never silent for too long."""
+    for line in lines:
+        if time.monotonic() > deadline:
+            raise httpx.ReadTimeout("nothing that counts came in time")
+        yield line
 
 
 def frames_of(lines: Iterator[str]) -> Iterator[Frame]:

@@ -31,8 +31,8 @@ POLL_SECONDS = 0.02
 class System(Driver):
     """One Station in ``directory``. Its parts keep their ports and files when they are killed and started again."""
 
-    databases: ClassVar[list[Path]] = []
-    """Of every system that this process made: they are examined at the end of the tests."""
+    made: ClassVar[list["System"]] = []
+    """Every system of this process: what they leave is examined at the end of the tests."""
     running: ClassVar[list["System"]] = []
 
     def __init__(
@@ -54,7 +54,7 @@ class System(Driver):
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.url = f"http://127.0.0.1:{self._http_port}"
         super().__init__(httpx.Client(base_url=f"{self.url}/api/v1", timeout=httpx.Timeout(30)))
-        System.databases.append(self.sqlite)
+        System.made.append(self)
 
     def __enter__(self) -> Self:
         System.running.append(self)
@@ -161,9 +161,18 @@ class System(Driver):
 
     def records(self, name: str, message: str | None = None) -> list[dict[str, Any]]:
         """What a service has logged, as JSON; with ``message`` only those."""
-        lines = [line for line in self.log_of(name).splitlines() if line.startswith("{")]
+        # A process that is killed may leave half a line.
+        lines = [line for line in self.log_of(name).splitlines() if line.startswith("{") and line.endswith("}")]
         found = [msgspec.json.decode(line) for line in lines]
         return [record for record in found if message in {None, record.get("message")}]
+
+    def crashes(self) -> list[str]:
+        """Every traceback that a service has logged or printed: there is none for what can be expected to happen."""
+        logged = [
+            (name, record["exception"]) for name in SERVICES for record in self.records(name) if "exception" in record
+        ]
+        printed = [(name, self.log_of(name)) for name in SERVICES if "\nTraceback (most recent" in self.log_of(name)]
+        return [f"{name} in {self.data_dir}:\n{text}" for name, text in (*logged, *printed)]
 
     def log_of(self, name: str) -> str:
         """All that a part has written."""
@@ -188,13 +197,16 @@ class System(Driver):
         assert name not in self._processes, f"{name} runs already"
         with (self._logs / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, "-m", f"station.{name.replace('-', '_')}"],
+                [sys.executable, "-m", self._module(name)],
                 env=self._environment(name),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, takes no lock
             )
+
+    def _module(self, name: str) -> str:
+        return f"station.{name.replace('-', '_')}"
 
     def _environment(self, name: str) -> dict[str, str]:
         return {
