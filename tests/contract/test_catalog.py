@@ -20,7 +20,13 @@ from station.runtime.broker import RIGHTS
 from station.scheduler.endpoints import Answerers, endpoints
 from tests.support.served import disagreements
 
-TOKENS = {"run_id": "{runId}", "step_id": "{stepId}", "attempt": "{attempt}", "service": "{service}"}
+TOKENS = {
+    "run_id": "{runId}",
+    "step_id": "{stepId}",
+    "signal_id": "{signalId}",
+    "attempt": "{attempt}",
+    "service": "{service}",
+}
 BY_SUBJECT = {exchange.subject: exchange for exchange in CATALOG}
 TEXTS = {name: value for name, value in vars(subjects).items() if isinstance(value, str) and value.startswith("wf.")}
 STREAMS = {Kind.TASK: subjects.TASKS_SUBJECTS, Kind.EVENT: subjects.EVENTS_SUBJECTS}

@@ -52,7 +52,15 @@ nats request wf.task.resume.nightly-42 '{"name": "deployed", "payload": {"build"
 ```
 
 `nats request` shows the broker's acknowledgement. The stream takes one message per subject, so until the scheduler has
-taken the one before, the broker refuses the next (error 10077): send it again. All fields:
+taken the one before, the broker refuses the next (error 10077). Whoever may send several at once gives each an id of
+its own in the subject; without an `id` in the body that is the signal's id, so that sending it again changes nothing:
+
+```sh
+nats request wf.task.resume.nightly-42.build-12 '{"name": "deployed", "payload": {"build": 12}}'
+nats request wf.task.resume.nightly-42.build-13 '{"name": "deployed", "payload": {"build": 13}}'
+```
+
+Signals of one run are taken in the order in which the broker stored them. All fields:
 [Instruction](../contracts/schemas/Instruction.json).
 
 ## Listen to what happens

@@ -10,6 +10,7 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 _MEANING = {
     "runId": "The run. 1 to 128 of the characters `A-Z a-z 0-9 _ -`.",
     "stepId": "The step within the run.",
+    "signalId": "Your own name of the signal: a second one of the same name changes nothing.",
     "attempt": "1 for the first try of the step.",
     "service": "The service's name in discovery, such as `station-scheduler`.",
 }
@@ -18,7 +19,8 @@ _STREAMS = {Kind.TASK: TASKS_STREAM, Kind.EVENT: EVENTS_STREAM}
 
 def channel_of(exchange: Exchange) -> str:
     """``rpc_run_start``, ``event_step``: the subject without what all share and what varies."""
-    return "_".join(token for token in exchange.subject.split(".")[1:] if not token.startswith("{"))
+    fixed = [token for token in exchange.subject.split(".")[1:] if not token.startswith("{")]
+    return "_".join([*fixed, "with_id"] if "signalId" in parameters_of(exchange) else fixed)
 
 
 def parameters_of(exchange: Exchange) -> dict[str, Any]:

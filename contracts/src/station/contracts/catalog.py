@@ -202,6 +202,14 @@ TASKS: tuple[Exchange, ...] = (
         body=Instruction,
     ),
     Exchange(
+        subject="wf.task.resume.{runId}.{signalId}",
+        kind=Kind.TASK,
+        summary="The same with an id in the subject: many signals of one run may be on their way at once.",
+        senders=(EXTERNAL,),
+        takers=(SCHEDULER,),
+        body=Instruction,
+    ),
+    Exchange(
         subject="wf.task.step.{runId}.{stepId}.{attempt}",
         kind=Kind.TASK,
         summary="Execute one attempt of a step, once it is claimed.",

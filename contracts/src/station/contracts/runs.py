@@ -53,7 +53,7 @@ class Instruction(Wire):
     payload: Any = None
     """Of the signal: any JSON."""
     id: str | None = None
-    """Of the signal: a second one of the same id changes nothing."""
+    """Of the signal: a second one of the same id changes nothing. Without it, the subject's last token is the id."""
     approval_id: str | None = None
     decision: str | None = None
     """``approve`` or ``reject``."""

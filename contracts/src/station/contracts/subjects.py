@@ -14,7 +14,7 @@ APPROVAL_FILTER = "wf.task.approval.>"
 START_CONSUMER = "scheduler-run"
 START_FILTER = "wf.task.run.*"
 RESUME_CONSUMER = "scheduler-resume"
-RESUME_FILTER = "wf.task.resume.*"
+RESUME_FILTER = "wf.task.resume.>"
 
 EVENTS_FILTER = "wf.event.>"
 
@@ -82,9 +82,9 @@ def task_run(run_id: str) -> str:
     return f"wf.task.run.{run_id}"
 
 
-def task_resume(run_id: str) -> str:
-    """Where another system signals a run or sends a decision."""
-    return f"wf.task.resume.{run_id}"
+def task_resume(run_id: str, signal_id: str | None = None) -> str:
+    """Where another system signals a run or sends a decision; with an id of its own, one need not wait for another."""
+    return f"wf.task.resume.{run_id}" if signal_id is None else f"wf.task.resume.{run_id}.{signal_id}"
 
 
 def event(run_id: str, step_id: str | None) -> str:

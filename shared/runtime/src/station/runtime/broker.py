@@ -76,7 +76,7 @@ RIGHTS: Mapping[str, Rights] = {
     ),
     # Other systems, with their ordinary NATS client: start and signal runs, ask, and follow what happens.
     "external": Rights(
-        publish=("wf.task.run.*", "wf.task.resume.*", "wf.rpc.run.>", "wf.rpc.query.>", _DISCOVERY),
+        publish=("wf.task.run.*", subjects.RESUME_FILTER, "wf.rpc.run.>", "wf.rpc.query.>", _DISCOVERY),
         subscribe=("wf.event.>",),
     ),
     # The command line and its doctor: ask and look, change nothing that the API could not.

@@ -1,15 +1,17 @@
 """The stream as a front door: other systems start runs, signal them and decide approvals by publishing JSON.
 
 A message that cannot be used is kept as a dead letter, counted and listed by the doctor; it is never tried for ever.
+The messages of one run are taken in the order in which the stream has them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+from nats import errors as nats_errors
 from nats.aio.msg import Msg
 
 from station.contracts import headers as names
@@ -29,6 +31,7 @@ log = get_logger("intake")
 
 TAKEN = metrics.counter("intake_total", "Messages from other systems, by what became of them.", ["kind", "outcome"])
 _BATCH = 64
+_LATER_SECONDS = 1
 _TRY_LATER = frozenset({500, 503})
 
 
@@ -50,35 +53,38 @@ class Intake:
     async def _consume(self, durable: str, handle: Callable[[Msg, str], Any]) -> None:
         fetcher = streams.Fetcher(self._bus, subjects.TASKS_STREAM, durable)
         async for batch in fetcher.batches(max=_BATCH):
-            # Signals of one run keep their order; different runs go side by side.
             by_run: dict[str, list[Msg]] = {}
             for message in batch:
-                by_run.setdefault(message.subject.rsplit(".", 1)[-1], []).append(message)
+                by_run.setdefault(message.subject.split(".")[3], []).append(message)
             await asyncio.gather(*(self._in_order(run_id, found, handle) for run_id, found in by_run.items()))
 
     async def _in_order(self, run_id: str, messages: list[Msg], handle: Callable[[Msg, str], Any]) -> None:
-        for message in messages:
-            await self._take(run_id, message, handle)
+        """Take the messages of a run; what must wait has those that follow wait as well."""
+        for index, message in enumerate(messages):
+            if not await self._take(run_id, message, handle):
+                for follower in messages[index + 1 :]:
+                    await _answer(follower.nak(delay=_LATER_SECONDS))
+                return
 
-    async def _take(self, run_id: str, message: Msg, handle: Callable[[Msg, str], Any]) -> None:
+    async def _take(self, run_id: str, message: Msg, handle: Callable[[Msg, str], Any]) -> bool:
+        """Take one message; False if it must come again."""
         kind = message.subject.split(".")[2]
         try:
             await handle(message, run_id)
         except Undecodable as error:
-            await self._set_aside(message, kind, f"not readable: {error}")
+            return await self._set_aside(message, kind, f"not readable: {error}")
         except Refused as error:
             if error.failure.status in _TRY_LATER:
-                await self._later(message, kind, str(error))
-            else:
-                await self._set_aside(message, kind, str(error))
+                return await self._later(message, kind, str(error))
+            return await self._set_aside(message, kind, str(error))
         except Unavailable as error:
-            await self._later(message, kind, str(error))
+            return await self._later(message, kind, str(error))
         except Exception as error:
             log.exception("intake_crashed", subject=message.subject)
-            await self._set_aside(message, kind, f"the scheduler failed on it: {error!r}")
-        else:
-            TAKEN.labels(kind, "taken").inc()
-            await message.ack()
+            return await self._set_aside(message, kind, f"the scheduler failed on it: {error!r}")
+        TAKEN.labels(kind, "taken").inc()
+        await _answer(message.ack())
+        return True
 
     async def _start(self, message: Msg, run_id: str) -> None:
         request = _decode(message, StartRun)
@@ -94,57 +100,70 @@ class Intake:
     async def _resume(self, message: Msg, run_id: str) -> None:
         wanted = _decode(message, Instruction)
         if wanted.approval_id is not None:
-            await self._decide(wanted, run_id)
+            await self._decide(wanted, run_id, f"bus:{_identity_of(message)}")
             return
         if not wanted.name:
             raise Undecodable(_NOTHING_TO_DO)
-        identity = wanted.id or (message.headers or {}).get("Nats-Msg-Id") or _stream_identity(message)
+        identity = wanted.id or (message.headers or {}).get("Nats-Msg-Id") or _identity_of(message)
         await self._runs.signal(
             SignalRun(run_id=run_id, name=wanted.name, payload=wanted.payload, id=identity, actor="bus")
         )
 
-    async def _decide(self, wanted: Instruction, run_id: str) -> None:
+    async def _decide(self, wanted: Instruction, run_id: str, key: str) -> None:
         """A decision goes to approval-service like any other: it knows who may decide."""
-        request = msgspec.convert(
-            {
-                "runId": run_id,
-                "approvalId": wanted.approval_id,
-                "decision": wanted.decision,
-                "principal": msgspec.to_builtins(Principal(user=wanted.by or "", auth="bus")),
-                "comment": wanted.comment,
-                "summaryDigest": wanted.summary_digest,
-            },
-            Decide,
+        if wanted.decision not in ("approve", "reject"):
+            raise Undecodable(_NO_DECISION)
+        request = Decide(
+            run_id=run_id,
+            approval_id=wanted.approval_id or "",
+            decision=wanted.decision,
+            principal=Principal(user=wanted.by or "", auth="bus"),
+            comment=wanted.comment,
+            summary_digest=wanted.summary_digest,
+            idempotency_key=key,  # a redelivery is answered as the first was
         )
         await self._bus.request(subjects.INBOX_DECIDE, request, ApprovalView, timeout=5.0)
 
-    async def _later(self, message: Msg, kind: str, why: str) -> None:
+    async def _later(self, message: Msg, kind: str, why: str) -> bool:
         log.warning("intake_later", subject=message.subject, detail=why)
         TAKEN.labels(kind, "later").inc()
-        await message.nak(delay=1)
+        await _answer(message.nak(delay=_LATER_SECONDS))
+        return False
 
-    async def _set_aside(self, message: Msg, kind: str, why: str) -> None:
+    async def _set_aside(self, message: Msg, kind: str, why: str) -> bool:
         """Keep a message that nobody can use; only when it is kept may the stream forget it."""
         unit = Unit()
         unit.add(sql.INSERT_DEAD_LETTER, (message.subject, message.data, why[:2000], self._now()))
         try:
             await self._writer.submit(unit)
         except Exception as error:  # noqa: BLE001 - a full disk must not lose it
-            await self._later(message, kind, f"not kept: {error}")
-            return
+            return await self._later(message, kind, f"not kept: {error}")
         log.warning("message_set_aside", subject=message.subject, detail=why)
         TAKEN.labels(kind, "set_aside").inc()
-        await message.term()
+        await _answer(message.term())
+        return True
 
 
 def _decode(message: Msg, wanted: type[Any]) -> Any:
     return codec.decode(message.data, wanted, codec.content_type_of(message.headers, message.data))
 
 
-def _stream_identity(message: Msg) -> str:
-    """Name a signal after its place in the stream: a redelivery has the same."""
+async def _answer(acknowledgement: Awaitable[None]) -> None:
+    """Tell the stream. If that is lost, the message comes again, and what it does is done already."""
+    try:
+        await acknowledgement
+    except nats_errors.Error as error:
+        log.warning("not_acknowledged", error=str(error) or type(error).__name__)
+
+
+def _identity_of(message: Msg) -> str:
+    """Name a signal after its subject's last token, else its place in the stream: a redelivery has the same."""
+    _, _, _, _, *own = message.subject.split(".")
+    if own:
+        return ".".join(own)
     metadata = message.metadata
     return f"bus-{int(metadata.timestamp.timestamp() * 1000)}-{metadata.sequence.stream}"
 
 
+_NO_DECISION = Problem("instruction_invalid", "/decision", "A decision is approve or reject.", "Say which.")
 _NOTHING_TO_DO = Problem("instruction_empty", "", "It names neither a signal nor an approval.", 'Send {"name": "…"}.')
