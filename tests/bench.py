@@ -55,20 +55,29 @@ def _measure(chosen: Options, runner: asyncio.Runner) -> None:
     facts = machine.examine(chosen.directory or Path(tempfile.gettempdir()))
     _print(table.machine_lines(facts))
     results: dict[str, Result] = {}
-    for name in chosen.workloads:
-        measuring = session.measure(name, scale, rounds=chosen.rounds, directory=chosen.directory, told=_tell)
-        results[name] = runner.run(measuring)
-        _print(table.result_lines(results[name], full=not chosen.quick))
-    if chosen.profile:
-        _tell(f"{chosen.profile} under the profiler")
-        folder = chosen.profile_folder
-        folder.mkdir(parents=True, exist_ok=True)
-        runner.run(session.profile(chosen.profile, scale, directory=chosen.directory, folder=folder))
-        print(f"\nprofiles of {chosen.profile}: {folder}/*.top.txt (text), {folder}/*.speedscope.json (flame graph)")
-    outcomes = {name: _peer(name, chosen, results) for name in chosen.peers}
-    if chosen.json:
-        document: dict[str, Any] = {"machine": facts, "scale": scale, "station": results, "peers": outcomes}
-        chosen.json.write_bytes(msgspec.json.format(msgspec.json.encode(document)))
+    outcomes: dict[str, peers.Outcome] = {}
+    try:
+        for name in chosen.workloads:
+            measuring = session.measure(name, scale, rounds=chosen.rounds, directory=chosen.directory, told=_tell)
+            results[name] = runner.run(measuring)
+            _print(table.result_lines(results[name], full=not chosen.quick))
+        if chosen.profile:
+            _profile(chosen.profile, chosen, runner)
+        for name in chosen.peers:
+            outcomes[name] = _peer(name, chosen, results)
+    finally:  # what was measured before an error is kept
+        if chosen.json:
+            document: dict[str, Any] = {"machine": facts, "scale": scale, "station": results, "peers": outcomes}
+            chosen.json.write_bytes(msgspec.json.format(msgspec.json.encode(document)))
+
+
+def _profile(name: str, chosen: Options, runner: asyncio.Runner) -> None:
+    folder = chosen.profile_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    _tell(f"{name} under the profiler")
+    scale = QUICK if chosen.quick else FULL
+    runner.run(session.profile(name, scale, directory=chosen.directory, folder=folder))
+    print(f"\nprofiles of {name}: {folder}/*.top.txt (text), {folder}/*.speedscope.json (flame graph)")
 
 
 def _peer(name: str, chosen: Options, results: dict[str, Result]) -> peers.Outcome:

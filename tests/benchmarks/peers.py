@@ -5,6 +5,7 @@ The drivers (harness.py and one file per peer) are in --peers-dir; what they nee
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -70,11 +71,14 @@ def check_drivers(name: str, peers_dir: Path) -> None:
 def measure(name: str, workloads: Sequence[str], scale: Scale, *, rounds: int, peers_dir: Path, cache: Path) -> Outcome:
     """Run the peer's driver on these workloads (those that it has)."""
     peer = PEERS[name]
+    known = [workload for workload in workloads if workload in WORKLOADS]
+    if not known:
+        return Outcome(medians={}, raw={})
     home = cache / name
     python = _install(peer, home)
     with tempfile.TemporaryDirectory(prefix="station-bench-peer-") as scratch:
         out = Path(scratch) / "out.json"
-        command = [str(python), str(peers_dir / "harness.py"), peer.driver, *[w for w in workloads if w in WORKLOADS]]
+        command = [str(python), str(peers_dir / "harness.py"), peer.driver, *known]
         command += ["--variant", name.removeprefix(peer.driver), "--workdir", scratch, "--out", str(out)]
         command += ["--rounds", str(rounds), "--runs", str(scale.sequential_runs), "--parked", str(scale.parked_runs)]
         for option in peer.options:
@@ -99,6 +103,8 @@ def _figures(document: Mapping[str, Any]) -> dict[str, float]:
     if document.get("errors") or document.get("all_steps_accounted") is False:
         raise BenchError(f"the peer's driver reports errors, so its figures mean nothing: {dict(document)}")
     figures = {name: float(value) for name, value in document.items() if isinstance(value, int | float)}
+    if "wf_per_s" in figures:
+        figures["runs_per_s"] = figures["wf_per_s"]
     if _IDLE in figures:
         figures["idle_cpu_share"] = figures[_IDLE]
         figures["signal_p50_ms"] = float(document[_SIGNAL]["p50_ms"])
@@ -125,14 +131,27 @@ def _install(peer: Peer, home: Path) -> Path:
 
 
 def _run(command: Sequence[str], *, env: Mapping[str, str] | None = None, shown: bool = False) -> None:
+    """Run it to its end; broken off, it and all that it started are gone as well."""
     inherited = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    kept = None if shown else subprocess.PIPE
+    output = None if shown else subprocess.PIPE
     try:
-        done = subprocess.run(
-            command, env=inherited | dict(env or {}), stdout=kept, stderr=subprocess.STDOUT if kept else None,
-            timeout=PEER_SECONDS, text=True, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BenchError(f"{Path(command[0]).name} did not finish: {error}") from None
-    if done.returncode:
-        raise BenchError(f"`{' '.join(command)}` ended with exit code {done.returncode}\n{(done.stdout or '')[-3000:]}")
+        process = subprocess.Popen(
+            command,
+            env=inherited | dict(env or {}),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+            process_group=0,
+        )
+    except OSError as error:
+        raise BenchError(f"{command[0]} cannot be started: {error}") from None
+    try:
+        words, _ = process.communicate(timeout=PEER_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise BenchError(f"`{' '.join(command)}` did not end within {PEER_SECONDS:.0f} s") from None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if process.returncode:
+        raise BenchError(f"`{' '.join(command)}` ended with exit code {process.returncode}\n{(words or '')[-3000:]}")
