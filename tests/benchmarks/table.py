@@ -59,7 +59,7 @@ def comparison_lines(peer: str, ours: Mapping[str, Result], theirs: Mapping[str,
             rows.append([f"{workload} {FIGURES[name].label}", shown(value), shown(other), _ratio(value, other, better)])
     yield from lines_of(["", "Station", peer, "times better"], rows)
     if "W5" in ours and "W5" in theirs:
-        yield "  Of Station every step that was claimed twice is counted, of the peer only those that were executed twice."
+        yield "  Of Station every step that was claimed twice is counted, of the peer those that were executed twice."
 
 
 def _ratio(ours: float, theirs: float, better: str) -> str:
