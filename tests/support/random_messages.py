@@ -1,4 +1,4 @@
-"""What may happen to a run next, drawn at random: mostly what makes sense, with stale and repeated messages among it."""
+"""What may happen to a run next, drawn at random: mostly what makes sense, with stale and repeated messages."""
 
 from __future__ import annotations
 

@@ -10,12 +10,14 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from station.core.definition import to_canonical
 from station.core.evolve import fold
 from station.core.lifecycle import RUN_TRANSITIONS, STEP_TRANSITIONS
 from station.core.program import Limits
 from tests.support.driven_run import START_OF_TIME, DrivenRun, decide_whole
 from tests.support.random_definitions import GIVEN, random_definition
 from tests.support.random_messages import RandomMessages
+from tests.support.reference_model import check_against_model
 
 LIMITS = Limits(max_states=60, max_output_bytes=200)
 EFFORT = settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
@@ -65,6 +67,15 @@ def test_statuses_go_only_where_the_tables_allow(random, count):
         for key, status in steps.items():
             assert now[key] == status or now[key] in STEP_TRANSITIONS[status], (status, now[key])
         run_status, steps = run.run.status, now
+
+
+@EFFORT
+@given(chance)
+def test_a_run_that_ended_is_what_the_reference_model_makes_of_its_answers(random):
+    run, happenings = drawn(random)
+    happenings.tell_many(60)
+    if run.run.ended is not None and run.history is not None:
+        check_against_model(to_canonical(run.program.definition), run.run, run.history.events())
 
 
 def _statuses(run: DrivenRun):
