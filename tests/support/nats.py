@@ -6,6 +6,7 @@ Import the fixture where it is used: ``from tests.support.nats import NatsServer
 import contextlib
 import ctypes
 import os
+import random
 import shutil
 import signal
 import socket
@@ -133,10 +134,13 @@ def die_with_parent() -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on now, and that the system gives to nobody who does not ask for it by number."""
+    ports = range(15_000, 32_000)
+    while True:
+        port = random.choice(ports)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @pytest.fixture
