@@ -129,7 +129,7 @@ class Scheduler:
             await part.load(self.reader)
         await self.definitions.load()
 
-    def watch(self, bus: Bus, spans: telemetry.Telemetry) -> None:
+    def watch(self, bus: Bus, spans: Spans) -> None:
         """Connect those who act on commits, in the order in which they act."""
         self.engine.watchers += [
             self.attempts,
@@ -137,7 +137,7 @@ class Scheduler:
             self.relay,
             Stops(bus),
             Figures(),
-            Spans(spans),
+            spans,
         ]
 
     def background(self) -> list[Coroutine[Any, Any, None]]:
@@ -156,7 +156,7 @@ class Scheduler:
         """Give those who answer requests."""
         return Answerers(
             runs=self.runs,
-            workflows=Workflows(self.definitions, self.reader, self.now),
+            workflows=Workflows(self.definitions, self.reader, bus, self.now),
             steps=StepRequests(
                 engine=self.engine,
                 attempts=self.attempts,
@@ -165,7 +165,7 @@ class Scheduler:
                 runners=self.runners,
                 reader=self.reader,
             ),
-            approvals=Approvals(self.engine, self.reader, self.idempotency),
+            approvals=Approvals(self.engine, self.reader, self.idempotency, bus),
             queries=Queries(reader=self.reader, engine=self.engine, relay=self.relay, attempts=self.attempts, bus=bus),
             catalog=self.catalog,
             doctor=Doctor(database, self.engine.writer),
@@ -214,7 +214,9 @@ async def _serve(  # noqa: PLR0917 - the parts that are opened around it
         settings, bus=bus, writer=writer, reader=reader, pool=pool, last_outbox_id=row[0] if row else 0
     )
     await scheduler.load()
-    scheduler.watch(bus, spans)
+    tracing = Spans(spans)
+    await tracing.emit_recent(reader)
+    scheduler.watch(bus, tracing)
     await scheduler.reconcile.once()
     answerers = scheduler.answerers(bus, database)
 

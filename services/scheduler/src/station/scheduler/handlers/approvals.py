@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
-from station.contracts.approvals import ApprovalPage, ApprovalView, DecideApproval, GetApproval, ListApprovals
-from station.contracts.subjects import is_token
+from station.contracts.approvals import (
+    ApprovalPage,
+    ApprovalView,
+    DecideApproval,
+    GetApproval,
+    ListApprovals,
+    Principal,
+)
 from station.core import messages
 from station.core.run import Approval, Run
+from station.runtime.bus import Bus
 from station.runtime.errors import Refused
 from station.runtime.rpc import RpcContext, refuse
 from station.scheduler.engine.engine import Also, Engine
 from station.scheduler.engine.runs import Slot
-from station.scheduler.handlers import refusals
+from station.scheduler.handlers import paging, refusals
 from station.scheduler.handlers.idempotency import Idempotency
 from station.scheduler.handlers.runs import slot_of, submit
 from station.scheduler.handlers.views import APPROVAL_COLUMNS, approval_in_memory, approval_view
@@ -20,25 +29,20 @@ from station.scheduler.store.reader import Reader
 
 _ONE = f"SELECT {APPROVAL_COLUMNS} FROM workflow_approvals WHERE approval_id = ? AND run_id = ?"  # noqa: S608 - our own names
 _RUN_EXISTS = "SELECT 1 FROM workflow_runs WHERE run_id = ?"
-_FILTER = """
-(?1 IS NULL OR run_id = ?1) AND (?2 IS NULL OR status = ?2) AND (?3 IS NULL OR (
-    (approvers = '[]' OR EXISTS (SELECT 1 FROM json_each(approvers) WHERE value IN (SELECT value FROM json_each(?3))))
-    AND (allow_self_approval OR lower(started_by) <> lower('user:' || ?4))))
+_MINE = """
+(approvers = '[]' OR EXISTS (SELECT 1 FROM json_each(approvers) WHERE value IN (SELECT value FROM json_each(?))))
+AND (allow_self_approval OR lower(started_by) <> lower('user:' || ?))
 """
-_PAGE = f"""
-SELECT {APPROVAL_COLUMNS} FROM workflow_approvals WHERE {_FILTER} AND (?5 IS NULL OR approval_id < ?5)
-ORDER BY approval_id DESC LIMIT ?6
-"""  # noqa: S608 - our own names
-_TOTAL = f"SELECT count(*) FROM workflow_approvals WHERE {_FILTER}"  # noqa: S608 - our own names
 
 
 class Approvals:
     """Decides and shows approvals."""
 
-    def __init__(self, engine: Engine, reader: Reader, idempotency: Idempotency) -> None:
+    def __init__(self, engine: Engine, reader: Reader, idempotency: Idempotency, bus: Bus) -> None:
         self._engine = engine
         self._reader = reader
         self._idempotency = idempotency
+        self._bus = bus
 
     async def decide(self, request: DecideApproval, _: RpcContext) -> ApprovalView:
         """Take a decision."""
@@ -60,7 +64,11 @@ class Approvals:
                 comment=request.comment,
                 summary_digest=request.summary_digest,
             )
-            await submit(self._engine, request.run_id, message, also)
+            try:
+                await submit(self._engine, request.run_id, message, also)
+            except Refused as error:
+                # Decided by somebody else at the same moment: say by whom.
+                raise (await self._closed(request) if error.failure.code == "approval_closed" else error) from None
             return view(slot)
 
         return await self._idempotency.once(
@@ -83,16 +91,20 @@ class Approvals:
         """Show approvals, newest first: of one run, or across runs."""
         if request.run_id is not None and await self._reader.row(_RUN_EXISTS, (request.run_id,)) is None:
             raise refusals.run_not_found(request.run_id)
-        if request.cursor is not None and not is_token(request.cursor):
-            raise refusals.bad_cursor(request.cursor)
-        user = request.principal.user if request.principal is not None else ""
-        chosen = (request.run_id, request.status, _names(request), user)
-        rows = await self._reader.rows(_PAGE, (*chosen, request.cursor, request.limit + 1))
-        total = await self._reader.row(_TOTAL, chosen)
-        shown = rows[: request.limit]
+        limit = paging.limit_of(request.limit)
+        before = None if request.cursor is None else paging.token(request.cursor)
+        where, chosen = _conditions(request)
+        page = [*where, "approval_id < ?"] if before is not None else where
+        values = [*chosen, before] if before is not None else chosen
+        rows = await self._reader.rows(
+            f"SELECT {APPROVAL_COLUMNS} FROM workflow_approvals {_where(page)} ORDER BY approval_id DESC LIMIT ?",  # noqa: S608 - our own names
+            (*values, limit + 1),
+        )
+        total = await self._reader.row(f"SELECT count(*) FROM workflow_approvals {_where(where)}", chosen)  # noqa: S608 - our own names
+        shown = paging.fitting(rows[:limit], (5, 6, 8, 13), self._bus)
         return ApprovalPage(
             items=tuple(approval_view(row) for row in shown),
-            next_cursor=shown[-1][0] if len(rows) > request.limit else None,
+            next_cursor=shown[-1][0] if len(rows) > len(shown) else None,
             total=total[0] if total else 0,
         )
 
@@ -119,10 +131,25 @@ def _open(run: Run, approval_id: str) -> Approval | None:
     return None
 
 
-def _names(request: ListApprovals) -> str | None:
-    """The entries of ``approvers`` that mean the principal, as JSON; None asks for everybody's."""
-    if not request.mine or request.principal is None:
-        return None
-    user = request.principal.user
-    names = [user, f"user:{user}", *(f"team:{team}" for team in request.principal.teams)]
+def _conditions(request: ListApprovals) -> tuple[list[str], list[Any]]:
+    where, values = list[str](), list[Any]()
+    if request.run_id is not None:
+        where.append("run_id = ?")
+        values.append(request.run_id)
+    if request.status is not None:
+        where.append("status = ?")
+        values.append(request.status)
+    if request.mine and request.principal is not None:
+        where.append(_MINE)
+        values += [_names(request.principal), request.principal.user]
+    return where, values
+
+
+def _where(conditions: list[str]) -> str:
+    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _names(principal: Principal) -> str:
+    """The entries of ``approvers`` that mean the principal, as JSON."""
+    names = [principal.user, f"user:{principal.user}", *(f"team:{team}" for team in principal.teams)]
     return msgspec.json.encode(names).decode()

@@ -17,14 +17,13 @@ from station.contracts.runs import (
     RunView,
     StepPage,
 )
-from station.contracts.subjects import is_token
 from station.runtime.bus import Bus
 from station.runtime.rpc import RpcContext
 from station.scheduler.engine.attempts import Attempts
 from station.scheduler.engine.engine import Engine
 from station.scheduler.engine.loading import EVENT_COLUMNS
 from station.scheduler.engine.relay import Relay
-from station.scheduler.handlers import refusals, views
+from station.scheduler.handlers import paging, refusals, views
 from station.scheduler.handlers.waiting import OpenStep
 from station.scheduler.store.reader import Reader, Row
 
@@ -45,7 +44,6 @@ WHERE run_id = ?1 AND seq > ?2 AND (?3 IS NULL OR type = ?3) ORDER BY seq LIMIT 
 """  # noqa: S608 - our own names
 _EVENT_COUNT = "SELECT count(*) FROM workflow_run_events WHERE run_id = ?1 AND type = ?2"
 _NEWEST_FIRST = "ORDER BY r.created_at DESC, r.run_id DESC"
-_REPLY_BYTES = 4 * 1024 * 1024
 
 
 class Queries:
@@ -64,10 +62,7 @@ class Queries:
         if row is None:
             raise refusals.run_not_found(request.run_id)
         if row[10] is None:
-            slot = await self._engine.runs.get(request.run_id)
-            if slot.pending:
-                await self._engine.writer.barrier()
-            return views.run_view(slot.run)
+            return await self._live(request.run_id)
         document = await self._reader.row(_DOCUMENT, (request.run_id,))
         given, context, output = document or ("{}", None, None)
         return RunView(
@@ -78,49 +73,64 @@ class Queries:
             last_seq=row[12],
         )
 
+    async def _live(self, run_id: str) -> RunView:
+        """Show a run that has not ended: what of it is on disk, and nothing that may still fail to get there."""
+        while True:
+            slot = await self._engine.ready(run_id)
+            view = views.run_view(slot.run)
+            if not slot.pending:
+                return view
+            taken = msgspec.msgpack.decode(msgspec.msgpack.encode(view), type=RunView)  # the run moves on meanwhile
+            await self._engine.writer.barrier()
+            if not slot.dropped or slot.run.ended is not None:
+                return taken
+
     async def runs(self, request: ListRuns, _: RpcContext) -> RunPage:
         """Show runs, newest first."""
-        where, chosen = _conditions(request)
+        limit, (where, chosen) = paging.limit_of(request.limit), _conditions(request)
         page, values = where, list(chosen)
         if request.cursor is not None:
-            page, values = [*where, "(r.created_at, r.run_id) < (?, ?)"], [*chosen, *_moment_and_id(request.cursor)]
+            page, values = (
+                [*where, "(r.created_at, r.run_id) < (?, ?)"],
+                [*chosen, *paging.moment_and_id(request.cursor)],
+            )
         sql = f"SELECT {views.SUMMARY_COLUMNS} FROM workflow_runs r {_where(page)} {_NEWEST_FIRST} LIMIT ?"  # noqa: S608 - our own names
-        rows = await self._reader.rows(sql, (*values, request.limit + 1))
+        rows = await self._reader.rows(sql, (*values, limit + 1))
         total = await self._reader.row(f"SELECT count(*) FROM workflow_runs r {_where(where)}", chosen)  # noqa: S608 - our own names
-        shown = rows[: request.limit]
+        shown = paging.fitting(rows[:limit], (4, 6), self._bus)
         open_by_run = await self._open([row[0] for row in shown if row[10] is None])
         return RunPage(
             items=tuple(views.run_summary(row, open_by_run.get(row[0], [])) for row in shown),
-            next_cursor=f"{shown[-1][8]}.{shown[-1][0]}" if len(rows) > request.limit else None,
+            next_cursor=f"{shown[-1][8]}.{shown[-1][0]}" if len(rows) > len(shown) else None,
             total=total[0] if total else 0,
         )
 
     async def steps(self, request: ListSteps, _: RpcContext) -> StepPage:
         """Show every attempt of a run, in the order in which states were entered."""
         await self._check(request.run_id)
-        after = _pair(request.cursor)
-        rows = await self._reader.rows(_STEPS, (request.run_id, *after, request.limit + 1))
+        limit, after = paging.limit_of(request.limit), paging.pair(request.cursor)
+        rows = await self._reader.rows(_STEPS, (request.run_id, *after, limit + 1))
         total = await self._reader.row(_STEP_COUNT, (request.run_id,))
-        shown = _fitting(rows[: request.limit], (9, 10))
-        more = len(rows) > len(shown)
+        shown = paging.fitting(rows[:limit], (9, 10, 11), self._bus)
         return StepPage(
             items=tuple(views.step_view(row) for row in shown),
-            next_cursor=f"{shown[-1][16]}.{shown[-1][6]}" if more and shown else None,
+            next_cursor=f"{shown[-1][16]}.{shown[-1][6]}" if len(rows) > len(shown) else None,
             total=total[0] if total else 0,
         )
 
     async def events(self, request: ListEvents, _: RpcContext) -> EventPage:
         """Show a run's events in order."""
         run = await self._check(request.run_id)
-        rows = await self._reader.rows(_EVENTS, (request.run_id, request.after, request.type, request.limit + 1))
-        shown = _fitting(rows[: request.limit], (6,))
+        limit, after = paging.limit_of(request.limit), min(max(request.after, 0), paging.LARGEST)
+        rows = await self._reader.rows(_EVENTS, (request.run_id, after, request.type, limit + 1))
+        shown = paging.fitting(rows[:limit], (6,), self._bus)
         total = run[12]
         if request.type is not None:
             counted = await self._reader.row(_EVENT_COUNT, (request.run_id, request.type))
             total = counted[0] if counted else 0
         return EventPage(
             items=tuple(views.event_view(row) for row in shown),
-            next_cursor=str(shown[-1][1]) if len(rows) > len(shown) and shown else None,
+            next_cursor=str(shown[-1][1]) if len(rows) > len(shown) else None,
             total=total,
         )
 
@@ -166,29 +176,3 @@ def _conditions(request: ListRuns) -> tuple[list[str], list[Any]]:
 
 def _where(conditions: list[str]) -> str:
     return f"WHERE {' AND '.join(conditions)}" if conditions else ""
-
-
-def _pair(cursor: str | None) -> tuple[int, int]:
-    if cursor is None:
-        return 0, 0
-    first, _, second = cursor.partition(".")
-    if not (first + second).isascii() or not first.isdigit() or not second.isdigit() or len(cursor) > 30:
-        raise refusals.bad_cursor(cursor)
-    return int(first), int(second)
-
-
-def _moment_and_id(cursor: str) -> tuple[int, str]:
-    moment, _, identity = cursor.partition(".")
-    if not moment.isascii() or not moment.isdigit() or len(moment) > 15 or not is_token(identity):
-        raise refusals.bad_cursor(cursor)
-    return int(moment), identity
-
-
-def _fitting(rows: list[Row], columns: tuple[int, ...]) -> list[Row]:
-    """Cut a page before it outgrows one message; the first row always goes."""
-    size = 0
-    for index, row in enumerate(rows):
-        size += sum(len(row[column] or "") for column in columns)
-        if size > _REPLY_BYTES and index:
-            return rows[:index]
-    return rows

@@ -42,9 +42,10 @@ Verdict = Literal["accepted", "fenced"]
 CLAIMS = metrics.counter("claims_total", "Claims by verdict.", ["verdict"])
 REPORTS = metrics.counter("reports_total", "Reports by verdict.", ["verdict"])
 
+_OUTPUT_BYTES = 512 * 1024
 _OUTPUT = """
 SELECT output FROM workflow_run_steps
-WHERE run_id = ? AND step_id = ? AND attempt = ? AND status = 'SUCCEEDED'
+WHERE run_id = ? AND step_id = ? AND attempt = ? AND status = 'SUCCEEDED' AND length(output) <= ?
 """
 
 
@@ -84,9 +85,8 @@ class StepRequests:
                 for step, agent_run_id in zip(request.steps, ids, strict=True)
             ]
         )
-        claims = [
-            await self._claim(step, answer) for step, answer in zip(request.steps, answers, strict=True)
-        ]
+        room = _OUTPUT_BYTES // max(1, len(request.steps))
+        claims = [await self._claim(step, answer, room) for step, answer in zip(request.steps, answers, strict=True)]
         for claim in claims:
             CLAIMS.labels(claim.verdict).inc()
         return Claims(claims=tuple(claims))
@@ -139,12 +139,10 @@ class StepRequests:
                 f"Runner {runner!r} has been started anew (boot {known}); this is boot {boot} and must stop.",
             )
 
-    async def _claim(self, step: StepRef, answer: Decision | Exception) -> Claim:
+    async def _claim(self, step: StepRef, answer: Decision | Exception, room: int) -> Claim:
         if isinstance(answer, UnknownRun):
             return Claim(verdict="skip", reason="there is no such run")
-        if isinstance(answer, NotStored):
-            raise refusals.not_stored(answer)
-        if isinstance(answer, Exception):
+        if isinstance(answer, Exception):  # the other claims of the request may have been given
             log.error("claim_failed", run_id=step.run_id, step_id=step.step_id, error=repr(answer))
             return Claim(verdict="busy", reason="the scheduler could not decide it")
         if answer.verdict == "run":
@@ -156,10 +154,10 @@ class StepRequests:
             )
         if answer.verdict == "busy":
             return Claim(verdict="busy", reason="another runner holds it")
-        return Claim(verdict="skip", reason="the attempt is over", output=await self._output(step))
+        return Claim(verdict="skip", reason="the attempt is over", output=await self._output(step, room))
 
-    async def _output(self, step: StepRef) -> object:
-        row = await self._reader.row(_OUTPUT, (step.run_id, step.step_id, step.attempt))
+    async def _output(self, step: StepRef, room: int) -> object:
+        row = await self._reader.row(_OUTPUT, (step.run_id, step.step_id, step.attempt, room))
         return None if row is None or row[0] is None else msgspec.json.decode(row[0])
 
 

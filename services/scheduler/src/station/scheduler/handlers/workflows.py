@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -10,9 +11,10 @@ from station.contracts import workflows as wf
 from station.contracts.problems import Problem
 from station.contracts.work import Done
 from station.core.instants import to_text
+from station.runtime.bus import Bus
 from station.runtime.rpc import RpcContext
-from station.scheduler.handlers import refusals
-from station.scheduler.handlers.definitions import Definitions
+from station.scheduler.handlers import paging, refusals
+from station.scheduler.handlers.definitions import MAX_VERSION, Definitions
 from station.scheduler.store.reader import Reader, Row
 
 _MONTH_MS = 30 * 24 * 3600 * 1000
@@ -22,8 +24,9 @@ w.workflow_id, d.name, d.description, d.revision, d.version_label, w.status, w.s
 (SELECT max(r.created_at) FROM workflow_runs r WHERE r.workflow_id = w.workflow_id),
 w.created_at, w.updated_at
 """
-_RATE = """
-SELECT count(*), sum(status = 'COMPLETED') FROM workflow_runs WHERE workflow_id = ? AND completed_at >= ?
+_RATES = """
+SELECT workflow_id, count(*), sum(status = 'COMPLETED') FROM workflow_runs
+WHERE workflow_id IN (SELECT value FROM json_each(?)) AND completed_at >= ? GROUP BY workflow_id
 """
 _ONE = f"""
 SELECT {_COLUMNS}, d.definition, d.warnings FROM workflows w
@@ -53,9 +56,10 @@ _NEWEST = 2**31
 class Workflows:
     """Commands and queries about workflows."""
 
-    def __init__(self, definitions: Definitions, reader: Reader, now: Any) -> None:
+    def __init__(self, definitions: Definitions, reader: Reader, bus: Bus, now: Callable[[], int]) -> None:
         self._definitions = definitions
         self._reader = reader
+        self._bus = bus
         self._now = now
 
     async def create(self, request: wf.CreateWorkflow, context: RpcContext) -> wf.Workflow:
@@ -95,12 +99,14 @@ class Workflows:
         """Show workflows by id."""
         pattern = None if request.search is None else f"%{_escaped(request.search)}%"
         chosen = (request.status, request.status, request.search, pattern, pattern)
-        rows = await self._reader.rows(_PAGE, (*chosen, request.cursor or "", request.limit + 1))
+        limit = paging.limit_of(request.limit)
+        rows = await self._reader.rows(_PAGE, (*chosen, request.cursor or "", limit + 1))
         total = await self._reader.row(_TOTAL, chosen)
-        shown = rows[: request.limit]
+        shown = paging.fitting(rows[:limit], (1, 2), self._bus)
+        rates = await self._rates(shown)
         return wf.WorkflowPage(
-            items=tuple([wf.WorkflowSummary(**await self._facts(row)) for row in shown]),
-            next_cursor=shown[-1][0] if len(rows) > request.limit else None,
+            items=tuple(wf.WorkflowSummary(**_facts(row, rates)) for row in shown),
+            next_cursor=shown[-1][0] if len(rows) > len(shown) else None,
             total=total[0] if total else 0,
         )
 
@@ -108,48 +114,54 @@ class Workflows:
         """Show a workflow's revisions, newest first."""
         if self._definitions.head(request.workflow_id) is None:
             raise refusals.workflow_not_found(request.workflow_id)
-        before = _number(request.cursor, _NEWEST)
-        rows = await self._reader.rows(_VERSIONS, (request.workflow_id, before, request.limit + 1))
+        limit, before = paging.limit_of(request.limit), paging.number(request.cursor, _NEWEST)
+        rows = await self._reader.rows(_VERSIONS, (request.workflow_id, before, limit + 1))
         total = await self._reader.row(_VERSION_COUNT, (request.workflow_id,))
-        shown = rows[: request.limit]
+        shown = paging.fitting(rows[:limit], (6,), self._bus)
         return wf.VersionPage(
             items=tuple(_version(row) for row in shown),
-            next_cursor=str(shown[-1][1]) if len(rows) > request.limit else None,
+            next_cursor=str(shown[-1][1]) if len(rows) > len(shown) else None,
             total=total[0] if total else 0,
         )
 
     async def _show(
         self, workflow_id: str, version: int | None, warnings: tuple[Problem, ...] | None = None
     ) -> wf.Workflow:
-        row = await self._reader.row(_ONE, (version, workflow_id))
+        valid = version is None or 0 < version <= MAX_VERSION
+        row = await self._reader.row(_ONE, (version, workflow_id)) if valid else None
         if row is None:
             if version is not None and self._definitions.head(workflow_id) is not None:
                 raise refusals.version_not_found(workflow_id, version)
             raise refusals.workflow_not_found(workflow_id)
         stored = msgspec.json.decode(row[12], type=tuple[Problem, ...])
         return wf.Workflow(
-            **await self._facts(row),
+            **_facts(row, await self._rates([row])),
             definition=msgspec.json.decode(row[11]),
             validation=wf.Validation(warnings=stored if warnings is None else warnings),
         )
 
-    async def _facts(self, row: Row) -> dict[str, Any]:
-        ended = await self._reader.row(_RATE, (row[0], self._now() - _MONTH_MS))
-        count, completed = ended or (0, 0)
-        return {
-            "id": row[0],
-            "name": row[1],
-            "description": row[2],
-            "version": row[3],
-            "version_label": row[4],
-            "status": row[5],
-            "source": row[6],
-            "sync_status": row[7],
-            "last_run_at": None if row[8] is None else to_text(row[8]),
-            "success_rate30d": round(completed / count, 4) if count else None,
-            "created_at": to_text(row[9]),
-            "updated_at": to_text(row[10]),
-        }
+    async def _rates(self, rows: list[Row]) -> dict[str, float]:
+        """Give the share of completed runs among those that ended in the last 30 days, by workflow."""
+        names = msgspec.json.encode([row[0] for row in rows]).decode()
+        found = await self._reader.rows(_RATES, (names, self._now() - _MONTH_MS))
+        return {name: round(completed / count, 4) for name, count, completed in found}
+
+
+def _facts(row: Row, rates: dict[str, float]) -> dict[str, Any]:
+    return {
+        "id": row[0],
+        "name": row[1],
+        "description": row[2],
+        "version": row[3],
+        "version_label": row[4],
+        "status": row[5],
+        "source": row[6],
+        "sync_status": row[7],
+        "last_run_at": None if row[8] is None else to_text(row[8]),
+        "success_rate30d": rates.get(row[0]),
+        "created_at": to_text(row[9]),
+        "updated_at": to_text(row[10]),
+    }
 
 
 def _version(row: Row) -> wf.WorkflowVersion:
@@ -166,11 +178,3 @@ def _version(row: Row) -> wf.WorkflowVersion:
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-
-def _number(cursor: str | None, default: int) -> int:
-    if cursor is None:
-        return default
-    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
-        raise refusals.bad_cursor(cursor)
-    return int(cursor)
