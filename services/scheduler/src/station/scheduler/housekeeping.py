@@ -1,4 +1,4 @@
-"""What grows and may shrink: idempotency keys that nobody will send again, and the log of the writer when idle."""
+"""What grows and may shrink: idempotency keys that nobody will send again. And what people should see grow."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ _DROP_KEYS = """
 DELETE FROM idempotency_keys WHERE (principal, key) IN (
     SELECT principal, key FROM idempotency_keys WHERE created_at < ? ORDER BY created_at LIMIT 1000)
 """
+_OLD_KEYS = "SELECT 1 FROM idempotency_keys WHERE created_at < ? LIMIT 1"
 _DEAD_LETTERS = "SELECT count(*) FROM dead_letters"
 
 DEAD_LETTERS = metrics.gauge("dead_letters", "Messages set aside because nobody could use them.")
@@ -42,8 +43,10 @@ class Housekeeping:
 
     async def once(self) -> None:
         """One round."""
-        unit = Unit()
-        unit.add(_DROP_KEYS, (self._now() - _KEYS_KEPT_MS,))
-        await self._writer.submit(unit)
+        before = self._now() - _KEYS_KEPT_MS
+        while await self._reader.row(_OLD_KEYS, (before,)) is not None:
+            unit = Unit()
+            unit.add(_DROP_KEYS, (before,))
+            await self._writer.submit(unit)
         row = await self._reader.row(_DEAD_LETTERS)
         DEAD_LETTERS.set(row[0] if row else 0)

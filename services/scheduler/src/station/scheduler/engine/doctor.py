@@ -6,7 +6,16 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from station.contracts.events import EVENT_TYPES, TERMINAL_EVENTS, StepStarted, StepSucceeded
+from station.contracts.events import (
+    EVENT_TYPES,
+    TERMINAL_EVENTS,
+    ApprovalApproved,
+    ApprovalRejected,
+    ApprovalRequested,
+    ApprovalTimedOut,
+    StepStarted,
+    StepSucceeded,
+)
 from station.contracts.health import DoctorReport, Finding
 from station.core.evolve import create, evolve
 from station.core.run import Run
@@ -14,30 +23,32 @@ from station.scheduler.engine import rows
 from station.scheduler.engine.chain import GENESIS, link
 from station.scheduler.engine.loading import EVENT_COLUMNS, event_of
 
-_RUNS = "SELECT run_id, last_hash FROM workflow_runs ORDER BY created_at DESC, run_id DESC LIMIT ?"
+_RUNS = "SELECT run_id FROM workflow_runs ORDER BY created_at DESC, run_id DESC LIMIT ?"
+_LAST_HASH = "SELECT last_hash FROM workflow_runs WHERE run_id = ?"
 _EVENTS = f"SELECT {EVENT_COLUMNS} FROM workflow_run_events WHERE run_id = ? ORDER BY seq"  # noqa: S608 - our own names
 _LETTERS = "SELECT subject, reason, at FROM dead_letters ORDER BY id DESC LIMIT 100"
 _AFTER_THE_END = frozenset({"late_result_ignored"})
 
 
 def examine(connection: sqlite3.Connection, limit: int) -> DoctorReport:
-    """Check the newest ``limit`` runs in one read transaction."""
-    connection.execute("BEGIN")
-    try:
-        findings: list[Finding] = []
-        runs = connection.execute(_RUNS, (limit,)).fetchall()
-        events = 0
-        for run_id, last_hash in runs:
+    """Check the newest ``limit`` runs, each in a read transaction of its own: a long one keeps the log from folding."""
+    findings: list[Finding] = []
+    runs = [row[0] for row in connection.execute(_RUNS, (limit,))]
+    events = 0
+    for run_id in runs:
+        connection.execute("BEGIN")
+        try:
+            (last_hash,) = connection.execute(_LAST_HASH, (run_id,)).fetchone()
             stored = connection.execute(_EVENTS, (run_id,)).fetchall()
             events += len(stored)
             findings += _examine_run(connection, run_id, last_hash, stored)
-        findings += _integrity(connection)
-        letters = [
-            Finding(check="dead_letter", subject=subject, detail=reason)
-            for subject, reason, _ in connection.execute(_LETTERS)
-        ]
-    finally:
-        connection.execute("ROLLBACK")
+        finally:
+            connection.execute("ROLLBACK")
+    findings += _integrity(connection)
+    letters = [
+        Finding(check="dead_letter", subject=subject, detail=reason)
+        for subject, reason, _ in connection.execute(_LETTERS)
+    ]
     return DoctorReport(
         checked_runs=len(runs), checked_events=events, findings=tuple(findings), dead_letters=tuple(letters)
     )
@@ -47,8 +58,9 @@ def _examine_run(
     connection: sqlite3.Connection, run_id: str, last_hash: str, stored: list[tuple[Any, ...]]
 ) -> Iterator[Finding]:
     yield from _chain(run_id, last_hash, stored)
-    yield from _order(run_id, stored)
     try:
+        yield from _order(run_id, stored)
+        yield from _approvals(run_id, stored)
         run = create(event_of(stored[0]))
         for row in stored[1:]:
             evolve(run, event_of(row))
@@ -98,6 +110,37 @@ def _order(run_id: str, stored: list[tuple[Any, ...]]) -> Iterator[Finding]:
             if attempt < attempts.get(step_id, 0):
                 yield Finding(check="attempts", subject=run_id, detail=f"step {step_id} went back to {attempt}")
             attempts[step_id] = attempt
+
+
+def _approvals(run_id: str, stored: list[tuple[Any, ...]]) -> Iterator[Finding]:
+    """Each approval is decided once, before its deadline, and not twice by the same person."""
+    asked: dict[str, ApprovalRequested] = {}
+    closed: set[str] = set()
+    said: set[tuple[str, str]] = set()
+    for row in stored:
+        if not row[2].startswith("approval_"):
+            continue
+        event = event_of(row)
+        match event.data:
+            case ApprovalRequested():
+                asked[event.data.approval_id] = event.data
+            case ApprovalApproved() | ApprovalRejected():
+                identity, by = event.data.approval_id, event.data.by
+                request = asked.get(identity)
+                deadline = None if request is None else request.deadline_at
+                if request is None or identity in closed or (identity, by) in said:
+                    detail = f"event {event.seq}: a decision on approval {identity}, which was not open to {by}"
+                    yield Finding(check="one_decision", subject=run_id, detail=detail)
+                elif deadline is not None and event.at >= deadline:
+                    detail = f"event {event.seq}: approval {identity} was decided after its deadline"
+                    yield Finding(check="one_decision", subject=run_id, detail=detail)
+                said.add((identity, by))
+                if not isinstance(event.data, ApprovalApproved) or event.data.decisive:
+                    closed.add(identity)
+            case ApprovalTimedOut():
+                closed.add(event.data.approval_id)
+            case _:
+                pass
 
 
 def _attempt(row: tuple[Any, ...]) -> int:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from station.contracts.events import RunCreated, StepRedispatched
+from station.contracts.events import (
+    RunCancelled,
+    RunCompleted,
+    RunCreated,
+    RunFailed,
+    RunTimedOut,
+    StepRedispatched,
+)
 from station.core.lifecycle import ENDED_STEPS
 from station.core.run import Step
 from station.runtime import metrics
@@ -30,9 +37,11 @@ class Figures:
                 RUNS.labels("CREATED").inc()
             elif isinstance(event.data, StepRedispatched):
                 REDISPATCHED.inc()
-        if run.ended is not None and move.outgoing.events and run.completed_at == move.outgoing.events[-1].at:
-            RUNS.labels(run.ended).inc()
-            RUN_SECONDS.labels(run.ended).observe(max(0, (run.completed_at or 0) - run.created_at) / 1000)
+            elif (
+                isinstance(event.data, RunCompleted | RunFailed | RunCancelled | RunTimedOut) and run.ended is not None
+            ):
+                RUNS.labels(run.ended).inc()
+                RUN_SECONDS.labels(run.ended).observe(max(0, event.at - run.created_at) / 1000)
 
 
 def _seconds(step: Step) -> float:

@@ -6,6 +6,8 @@ and go.
 
 from __future__ import annotations
 
+import re
+
 from station.contracts.subjects import is_token
 from station.runtime.bus import Bus
 from station.scheduler.handlers import refusals
@@ -15,6 +17,7 @@ MOST = 1_000
 LARGEST = 2**53
 _MOST_BYTES = 4 * 1024 * 1024
 _ENVELOPE_BYTES = 64 * 1024
+_WORKFLOW_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def limit_of(limit: int) -> int:
@@ -50,6 +53,13 @@ def token(identity: str, cursor: str | None = None) -> str:
     if not is_token(identity):
         raise refusals.bad_cursor(identity if cursor is None else cursor)
     return identity
+
+
+def workflow_id(cursor: str | None) -> str:
+    """Read a cursor that is a workflow's id; without one the empty text, before which there is nothing."""
+    if cursor is not None and _WORKFLOW_ID.fullmatch(cursor) is None:
+        raise refusals.bad_cursor(cursor)
+    return cursor or ""
 
 
 def fitting(rows: list[Row], columns: tuple[int, ...], bus: Bus) -> list[Row]:

@@ -100,7 +100,7 @@ class Workflows:
         pattern = None if request.search is None else f"%{_escaped(request.search)}%"
         chosen = (request.status, request.status, request.search, pattern, pattern)
         limit = paging.limit_of(request.limit)
-        rows = await self._reader.rows(_PAGE, (*chosen, request.cursor or "", limit + 1))
+        rows = await self._reader.rows(_PAGE, (*chosen, paging.workflow_id(request.cursor), limit + 1))
         total = await self._reader.row(_TOTAL, chosen)
         shown = paging.fitting(rows[:limit], (1, 2), self._bus)
         rates = await self._rates(shown)
