@@ -19,7 +19,7 @@ _PROGRAMS_KEPT = 256
 _LONG_HISTORY = 1_000
 
 EVENT_COLUMNS = "run_id, seq, type, at, step_id, actor, data, hash"
-_EVENTS = f"SELECT {EVENT_COLUMNS} FROM workflow_run_events WHERE run_id = ? ORDER BY seq"  # noqa: S608 - our own names
+EVENTS_OF_RUN = f"SELECT {EVENT_COLUMNS} FROM workflow_run_events WHERE run_id = ? ORDER BY seq"  # noqa: S608 - our own names
 _DEFINITION = "SELECT definition FROM workflow_definitions WHERE workflow_id = ? AND revision = ?"
 
 _DECODERS: dict[str, msgspec.json.Decoder[EventData]] = {
@@ -54,7 +54,7 @@ def fold_rows(rows: Iterable[Row]) -> tuple[Run, str]:
 
 async def load_run(reader: Reader, run_id: str) -> tuple[Run, str]:
     """Fold a run from the store. Raises UnknownRun."""
-    rows = await reader.rows(_EVENTS, (run_id,))
+    rows = await reader.rows(EVENTS_OF_RUN, (run_id,))
     if len(rows) < _LONG_HISTORY:
         return fold_rows(rows)
     return await asyncio.to_thread(fold_rows, rows)  # others must not wait for it

@@ -1,16 +1,29 @@
 """Spans of runs, states and steps, made from what was committed: ids follow from run and step, times from the store.
 
-So a trace is whole even if the scheduler was restarted in the middle of the run.
+So a trace is whole even if the scheduler was restarted in the middle of the run: what was on its way to the collector
+when it was killed is made again, just as it was.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from station.contracts.events import StateExited
+from station.core.evolve import create, evolve
 from station.core.lifecycle import ENDED_STEPS
 from station.core.run import Run, Step
 from station.runtime import telemetry
 from station.runtime.telemetry import SpanRecord, Telemetry
 from station.scheduler.engine.engine import Move
+from station.scheduler.engine.loading import EVENTS_OF_RUN, event_of
+from station.scheduler.store.reader import Reader, Row
+
+_UNDER_WAY_MS = 5_000
+"""Spans are sent every half second, and tried again for a while."""
+_RECENT = """
+SELECT DISTINCT run_id FROM workflow_run_steps
+WHERE completed_at >= (SELECT max(completed_at) FROM workflow_run_steps) - ? LIMIT 1000
+"""
 
 
 class Spans:
@@ -29,6 +42,29 @@ class Spans:
             if step.status in ENDED_STEPS:
                 self._emit_step(run, step, trace_id)
                 if step.step_id in exited or run.ended is not None:
+                    self._emit_state(run, step, trace_id)
+        if run.ended is not None:
+            self._emit_run(run, trace_id)
+
+    async def emit_recent(self, reader: Reader) -> None:
+        """Emit once more what had ended shortly before this start; a collector takes the same span twice as one."""
+        if not self._exporter.enabled:
+            return
+        for (run_id,) in await reader.rows(_RECENT, (_UNDER_WAY_MS,)):
+            self._emit_ended(await reader.rows(EVENTS_OF_RUN, (run_id,)))
+
+    def _emit_ended(self, rows: Sequence[Row]) -> None:
+        events = [event_of(row) for row in rows]
+        run = create(events[0])
+        for event in events[1:]:
+            evolve(run, event)
+        trace_id = telemetry.trace_id_of(run.run_id, run.traceparent)
+        exited = {event.step_id for event in events if isinstance(event.data, StateExited)}
+        last = {step.step_id: step for step in run.changes.steps.values()}
+        for step in run.changes.steps.values():
+            if step.status in ENDED_STEPS:
+                self._emit_step(run, step, trace_id)
+                if last[step.step_id] is step and (step.step_id in exited or run.ended is not None):
                     self._emit_state(run, step, trace_id)
         if run.ended is not None:
             self._emit_run(run, trace_id)
