@@ -62,6 +62,7 @@ def test_reads(text: str, expected: Any) -> None:
         ("a: Infinity", "bad_number", "/a", "line 1, column 4"),
         ("a: 1e999", "bad_number", "/a", "line 1, column 4"),
         ("a: " + "9" * 5000, "bad_number", "/a", "line 1, column 4"),
+        (f"a: {2**64}", "bad_number", "/a", "line 1, column 4"),
         ("a: [1", "document_syntax", "", "line 2, column 1"),
         ("a: 1\n---\nb: 2", "document_syntax", "", "line 2, column 1"),
         ("a: \x01", "document_syntax", "", ""),
@@ -84,6 +85,7 @@ def test_refuses_yaml(text: str, code: str, path: str, place: str) -> None:
         ('{"a": NaN}', "document_syntax", "", "line 1, column 7"),
         ('{"a": -Infinity}', "document_syntax", "", "line 1"),
         ('{"a": 1e999}', "bad_number", "", "line 1"),
+        (f'{{"a": [{2**64 - 1}, {-(2**63) - 1}]}}', "bad_number", "/a/1", "64 bits"),
         ('{"a": 1', "document_syntax", "", "line 1"),
         ('{"a": "\\ud800"}', "document_syntax", "", "line 1"),
         ("a: 1", "document_syntax", "", "line 1"),
@@ -94,6 +96,11 @@ def test_refuses_json(text: str, code: str, path: str, place: str) -> None:
     problem = parse_document(text, "application/json; charset=utf-8").problems[0]
     assert (problem.code, problem.path) == (code, path)
     assert place in problem.message
+
+
+def test_thousands_of_problems_of_json_are_cut_short() -> None:
+    text = "{" + ", ".join('"a": 1' for _ in range(10_000)) + "}"
+    assert len(parse_document(text, "application/json").problems) == 100
 
 
 def test_every_problem_of_a_document_is_listed() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from station.core.codes import MEANINGS, Code
-from station.core.findings import MAX_FINDINGS
+from station.core.findings import MAX_FINDINGS, MAX_HINTS
 from station.core.loading import AgentInfo, load
 from tests.unit.core.definitions import action, agent, approval, foreach, inject, parallel, switch, workflow
 
@@ -231,7 +231,9 @@ def test_no_junk_crashes_the_loader(field: str, junk: Any) -> None:
 
 def test_thousands_of_mistakes_are_cut_short() -> None:
     states = [inject(f"state{i}", {}, next=f"stat{i}") for i in range(3000)]
-    assert len(load(workflow(*states)).errors) == MAX_FINDINGS
+    errors = load(workflow(*states)).errors
+    assert len(errors) == MAX_FINDINGS
+    assert [error.hint is not None for error in errors] == [place < MAX_HINTS for place in range(MAX_FINDINGS)]
 
 
 def test_data_that_is_not_json_is_an_error() -> None:

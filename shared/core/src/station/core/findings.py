@@ -12,6 +12,8 @@ from station.contracts.problems import Problem
 from station.core.codes import Code
 
 MAX_FINDINGS = 500
+MAX_HINTS = 50
+"""So many hints are worked out for a document, which may have thousands of mistakes among thousands of names."""
 
 _MAX_COMPARED = 500
 _MAX_SHOWN = 12
@@ -26,6 +28,7 @@ class Findings:
     def __init__(self) -> None:
         self._errors: dict[Problem, None] = {}
         self._warnings: dict[Problem, None] = {}
+        self._hints = 0
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -37,11 +40,21 @@ class Findings:
 
     def error(self, code: Code, path: str, message: str, hint: Hint = None) -> None:
         """Note what makes the document unusable."""
-        _note(self._errors, code, path, message, hint)
+        self._note(self._errors, code, path, message, hint)
 
     def warning(self, code: Code, path: str, message: str, hint: Hint = None) -> None:
         """Note what the author should look at."""
-        _note(self._warnings, code, path, message, hint)
+        self._note(self._warnings, code, path, message, hint)
+
+    def _note(self, kept: dict[Problem, None], code: Code, path: str, message: str, hint: Hint) -> None:
+        if len(kept) < MAX_FINDINGS:
+            kept[Problem(code.value, path, message, self._worked_out(hint))] = None
+
+    def _worked_out(self, hint: Hint) -> str | None:
+        if not callable(hint):
+            return hint
+        self._hints += 1
+        return hint() if self._hints <= MAX_HINTS else None
 
 
 def nearest_hint(name: str, known: Collection[str]) -> Hint:
@@ -53,11 +66,6 @@ def near_names(name: str, known: Iterable[str]) -> list[str]:
     """Give the known name that is most like another, if one is; among very many only some are looked at."""
     alike = (other for other in known if abs(len(other) - len(name)) <= len(name) // 2)
     return get_close_matches(name, list(islice(alike, _MAX_COMPARED)), n=1, cutoff=0.6)
-
-
-def _note(kept: dict[Problem, None], code: Code, path: str, message: str, hint: Hint) -> None:
-    if len(kept) < MAX_FINDINGS:
-        kept[Problem(code.value, path, message, hint() if callable(hint) else hint)] = None
 
 
 def _nearest(name: str, known: Collection[str]) -> str:

@@ -9,9 +9,10 @@ import msgspec
 
 from station.contracts.problems import Problem
 from station.core.codes import Code
-from station.core.jsonvalue import is_object, pointer_token
+from station.core.jsonvalue import is_object, large_integer, may_hold_large_integers, pointer_token
 
 MAX_NESTING = 64
+MAX_PROBLEMS = 100
 
 _TOKEN = re.compile(r'(?P<string>"(?:[^"\\\n]|\\.)*")(?P<key>\s*:)?|(?P<open>[{\[])|(?P<close>[}\]])|(?P<comma>,)')
 _NUMBER = re.compile(r"\s*(-?\d[\d.eE+-]*)")
@@ -24,10 +25,15 @@ def read_json(text: str) -> tuple[Any, tuple[Problem, ...]]:
     scan.run()
     if scan.problems:
         return None, tuple(scan.problems)
+    raw = text.encode()
     try:
-        data: Any = msgspec.json.decode(text.encode())
+        data: Any = msgspec.json.decode(raw)
     except msgspec.DecodeError as error:
         return None, (_syntax_problem(text, str(error)),)
+    too_large = large_integer(data) if may_hold_large_integers(raw) else None
+    if too_large is not None:
+        message = "the integer has more than 64 bits"
+        return None, (Problem(Code.BAD_NUMBER.value, too_large, message, "put it in quotes to mean the text"),)
     if is_object(data) and scan.version is not None:
         data["version"] = scan.version
     return data, ()
@@ -52,6 +58,8 @@ class _Scan:
 
     def run(self) -> None:
         for token in _TOKEN.finditer(self.text):
+            if len(self.problems) == MAX_PROBLEMS:
+                return
             if token["key"]:
                 self._key(token)
             elif token["open"]:

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeAlias, TypeGuard
+
+import msgspec
+
+MAX_NESTING = 200
+"""Objects and lists within one another in a value from outside; what encodes and decodes it calls itself as deep."""
 
 Object: TypeAlias = dict[str, Any]
 Array: TypeAlias = list[Any]
+
+SMALLEST_INTEGER = -(2**63)
+LARGEST_INTEGER = 2**64 - 1
+"""Of what all our encodings hold; a larger number is a text of digits."""
+
+_MANY_DIGITS = re.compile(rb"[0-9]{19}")
 
 
 def is_object(value: object) -> TypeGuard[Object]:
@@ -23,6 +35,30 @@ def is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def is_storable(number: int) -> bool:
+    """Tell whether an integer fits into everything that a value goes through."""
+    return SMALLEST_INTEGER <= number <= LARGEST_INTEGER
+
+
+def may_hold_large_integers(text: bytes) -> bool:
+    """Tell cheaply whether JSON text is worth a `large_integer`."""
+    return _MANY_DIGITS.search(text) is not None
+
+
+def large_integer(value: Any) -> str | None:
+    """Give the JSON pointer of an integer that is not `is_storable`, if the value holds one."""
+    waiting = [("", value)]
+    while waiting:
+        pointer, found = waiting.pop()
+        if is_object(found):
+            waiting += [(f"{pointer}/{pointer_token(name)}", member) for name, member in found.items()]
+        elif is_array(found):
+            waiting += [(f"{pointer}/{index}", member) for index, member in enumerate(found)]
+        elif isinstance(found, int) and not is_storable(found):
+            return pointer
+    return None
+
+
 def json_type(value: object) -> str:
     """Name a JSON value's type as JSON Schema does, but for `integer`, which is a number."""
     if value is None:
@@ -34,6 +70,38 @@ def json_type(value: object) -> str:
     if is_number(value):
         return "number"
     return "array" if is_array(value) else "object"
+
+
+class NotJsonError(ValueError):
+    """A value that JSON cannot hold, or not that deep."""
+
+
+def plain_json(value: Any) -> tuple[Any, int]:
+    """Give a value as it comes back from the store, and its size in bytes. Raises NotJsonError."""
+    try:
+        encoded = msgspec.json.encode(value)
+        if encoded.count(b"[") + encoded.count(b"{") > MAX_NESTING and _is_deeper(value, MAX_NESTING):
+            raise NotJsonError(f"objects and lists are nested more than {MAX_NESTING} deep")
+        return msgspec.json.decode(encoded), len(encoded)
+    except RecursionError:
+        raise NotJsonError(f"objects and lists are nested more than {MAX_NESTING} deep") from None
+    except (TypeError, UnicodeEncodeError, msgspec.MsgspecError) as problem:
+        raise NotJsonError(str(problem)) from None
+
+
+def _is_deeper(value: Any, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit + 1):
+        level = [member for container in level for member in _members(container)]
+        if not level:
+            return False
+    return True
+
+
+def _members(value: Any) -> list[Any]:
+    if is_object(value):
+        return list(value.values())
+    return value if is_array(value) else []
 
 
 def pointer_token(name: object) -> str:

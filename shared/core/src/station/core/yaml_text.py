@@ -22,7 +22,7 @@ from yaml.events import (
 from station.contracts.problems import Problem
 from station.core.codes import Code
 from station.core.json_text import MAX_NESTING
-from station.core.jsonvalue import Array, Object, is_number, pointer_token
+from station.core.jsonvalue import Array, Object, is_number, is_storable, pointer_token
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
@@ -31,7 +31,7 @@ _NOT_FINITE = re.compile(r"[-+]?(?:\.inf|infinity)|\.?nan", re.IGNORECASE)
 _CONSTANTS: dict[str, Any] = {"": None, "null": None, "true": True, "false": False}
 _MAX_PROBLEMS = 100
 _SHOWN_CHARACTERS = 40
-_MAX_INTEGER_DIGITS = 400
+_MAX_INTEGER_DIGITS = 20
 
 
 def read_yaml(text: str) -> tuple[Any, tuple[Problem, ...]]:
@@ -142,16 +142,23 @@ class _Builder:
             return text  # quoted, or a block of text
         if text in _CONSTANTS:
             return _CONSTANTS[text]
-        if _INTEGER.fullmatch(text) and len(text) <= _MAX_INTEGER_DIGITS:
-            return int(text)
+        if _INTEGER.fullmatch(text):
+            return self._integer(text, event)
         if _FLOAT.fullmatch(text) and math.isfinite(float(text)):
             return float(text)
         if _FLOAT.fullmatch(text) or _NOT_FINITE.fullmatch(text):
-            shown = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
-            self._note(
-                Code.BAD_NUMBER, event, f"JSON cannot hold the number {shown}", "put it in quotes to mean the text"
-            )
+            self._bad_number(text, event)
         return text
+
+    def _integer(self, text: str, event: ScalarEvent) -> int | str:
+        if len(text) <= _MAX_INTEGER_DIGITS and is_storable(int(text)):
+            return int(text)
+        self._bad_number(text, event)
+        return text
+
+    def _bad_number(self, text: str, event: ScalarEvent) -> None:
+        shown = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+        self._note(Code.BAD_NUMBER, event, f"JSON cannot hold the number {shown}", "put it in quotes to mean the text")
 
     def _put(self, value: Any, event: Event) -> None:
         if not self._frames:
