@@ -11,7 +11,11 @@ from station.gateway.bodies import SignalBody, StartRunBody, decode_body
 from station.runtime.errors import Refused
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 
@@ -22,6 +26,15 @@ def test_an_input_comes_through_unchanged(values: dict[str, object], name: str) 
     found = decode_body(body, StartRunBody)
     assert found.workflow_id == name
     assert msgspec.json.decode(msgspec.json.encode(found.input)) == msgspec.json.decode(body)["input"]
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**400])
+def test_an_integer_that_no_other_encoding_holds_is_refused_with_its_place(number: int) -> None:
+    body = b'{"workflowId": "w", "input": {"a": [1, %d]}}' % number
+    with pytest.raises(Refused) as refused:
+        decode_body(body, StartRunBody)
+    problem = refused.value.failure.errors[0]
+    assert (problem.code, problem.path) == ("number_too_large", "/input/a/1")
 
 
 @given(st.binary())

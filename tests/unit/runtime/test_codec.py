@@ -1,11 +1,14 @@
 """Messages go to bytes and back, and what cannot be read says where and why."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
-from station.contracts.runs import StartRun
-from station.contracts.work import ReportResults, StepResult
-from station.runtime.codec import JSON, MSGPACK, Undecodable, content_type_of, decode, encode
+from station.contracts.agents import AnnounceRunner
+from station.contracts.runs import ListEvents, ListRuns, StartRun
+from station.contracts.work import ReportResults, StepRef, StepResult
+from station.runtime.codec import JSON, MSGPACK, Undecodable, content_type_of, decode, encode, read
 
 REPORT = ReportResults(
     runner="r", boot=2, results=(StepResult(run_id="run_1", step_id="s", attempt=1, token=7, output={"ä": [1, None]}),)
@@ -78,3 +81,35 @@ def test_the_content_type_is_what_is_said_or_what_it_looks_like(
     headers: dict[str, str] | None, body: bytes, content_type: str
 ) -> None:
     assert content_type_of(headers, body) == content_type
+
+
+def test_a_message_of_another_contract_is_refused() -> None:
+    assert read({"station-contract": "1"}, encode(REPORT), ReportResults) == REPORT
+    with pytest.raises(Undecodable) as caught:
+        read({"station-contract": "2"}, encode(REPORT), ReportResults)
+    assert caught.value.problem.code == "contract_version"
+    assert "'2'" in caught.value.problem.message
+
+
+def test_an_integer_that_msgpack_cannot_hold_is_refused_with_its_place() -> None:
+    body = b'{"workflowId": "w", "input": {"a/b": [%d, %d]}}'
+    assert decode(body % (2**64 - 1, -(2**63)), StartRun, JSON).input == {"a/b": [2**64 - 1, -(2**63)]}
+    with pytest.raises(Undecodable) as caught:
+        decode(body % (0, 2**64), StartRun, JSON)
+    assert caught.value.problem.path == "/input/a~1b/1"
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (ListRuns, {"limit": 0}),
+        (ListRuns, {"limit": 2**63}),
+        (ListEvents, {"runId": "r", "after": -1}),
+        (StartRun, {"workflowId": "w", "version": 2**63}),
+        (StepRef, {"runId": "r", "stepId": "s", "attempt": 0}),
+        (AnnounceRunner, {"runner": "r", "boot": 2**63, "environments": [], "agents": []}),
+    ],
+)
+def test_a_number_that_nobody_can_use_is_refused_when_it_is_read(kind: type[Any], fields: dict[str, Any]) -> None:
+    with pytest.raises(Undecodable, match="Expected `int`"):
+        decode(msgspec.msgpack.encode(fields), kind)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from station.contracts.bounds import Count
 from station.contracts.problems import Problem
 from station.contracts.wire import Wire
 
@@ -28,7 +29,7 @@ class AnnounceRunner(Wire):
     """At a runner's start, and whenever its files change. Claims of its earlier boots are void from here."""
 
     runner: str
-    boot: int
+    boot: Count
     environments: tuple[str, ...]
     """Those it has read; agents of these that are not listed are gone."""
     agents: tuple[AgentSummary, ...]

@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+from station.contracts.bounds import PageLimit
 from station.contracts.statuses import ApprovalStatus
 from station.contracts.wire import Wire
 
@@ -36,7 +37,7 @@ class ListApprovals(Wire):
     mine: bool = False
     """Only those that the principal may decide."""
     principal: Principal | None = None
-    limit: int = 50
+    limit: PageLimit = 50
     cursor: str | None = None
 
 

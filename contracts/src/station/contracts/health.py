@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from station.contracts.bounds import Count
 from station.contracts.wire import Wire
 
 
@@ -25,7 +26,7 @@ class ServiceStarted(Wire):
 
 
 class RunDoctor(Wire):
-    limit: int = 1000
+    limit: Count = 1000
     """How many of the newest runs are folded and compared."""
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from station.contracts.bounds import PageLimit, Revision, Seq
 from station.contracts.errors import StepError
 from station.contracts.events import PublishedEvent
 from station.contracts.statuses import RunStatus, StepStatus
@@ -12,7 +13,7 @@ class StartRun(Wire):
     """Start a run. From other systems: JSON on ``wf.task.run.<runID>`` with ``workflowId`` and ``input``."""
 
     workflow_id: str
-    version: int | None = None
+    version: Revision | None = None
     input: dict[str, Any] = {}
     environment: str | None = None
     """None: the workflow's own, else ``default``."""
@@ -79,21 +80,21 @@ class ListRuns(Wire):
     workflow_id: str | None = None
     status: str | None = None
     labels: dict[str, str] = {}
-    limit: int = 50
+    limit: PageLimit = 50
     cursor: str | None = None
 
 
 class ListSteps(Wire):
     run_id: str
-    limit: int = 200
+    limit: PageLimit = 200
     cursor: str | None = None
 
 
 class ListEvents(Wire):
     run_id: str
-    after: int = 0
+    after: Seq = 0
     """Only events with a larger ``seq``."""
-    limit: int = 200
+    limit: PageLimit = 200
     type: str | None = None
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+from station.contracts.bounds import Count, Seq
 from station.contracts.errors import StepError
 from station.contracts.wire import Wire
 
@@ -11,7 +12,7 @@ class StepTask(Wire):
 
     run_id: str
     step_id: str
-    attempt: int
+    attempt: Count
     workflow_id: str
     state_name: str
     environment: str
@@ -28,7 +29,7 @@ class StepTask(Wire):
 class StepRef(Wire):
     run_id: str
     step_id: str
-    attempt: int
+    attempt: Count
 
 
 class ClaimSteps(Wire):
@@ -36,7 +37,7 @@ class ClaimSteps(Wire):
 
     runner: str
     """Stable id of the runner (kept in its spool directory)."""
-    boot: int
+    boot: Count
     """Counts the starts of that runner; a higher one voids the claims of the lower ones."""
     steps: tuple[StepRef, ...]
 
@@ -61,15 +62,15 @@ class Claims(Wire):
 class HeldStep(Wire):
     run_id: str
     step_id: str
-    attempt: int
-    token: int
+    attempt: Count
+    token: Seq
 
 
 class Heartbeat(Wire):
     """These attempts are still being worked on."""
 
     runner: str
-    boot: int
+    boot: Count
     steps: tuple[HeldStep, ...]
 
 
@@ -83,8 +84,8 @@ class StepResult(Wire):
 
     run_id: str
     step_id: str
-    attempt: int
-    token: int
+    attempt: Count
+    token: Seq
     output: Any = None
     error: StepError | None = None
     cancelled: bool = False
@@ -94,7 +95,7 @@ class StepResult(Wire):
 
 class ReportResults(Wire):
     runner: str
-    boot: int
+    boot: Count
     results: tuple[StepResult, ...]
 
 
@@ -108,7 +109,7 @@ class ReleaseSteps(Wire):
     """The runner stops and gives these attempts back unfinished."""
 
     runner: str
-    boot: int
+    boot: Count
     steps: tuple[HeldStep, ...]
 
 

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from station.contracts.bounds import PageLimit, Revision
 from station.contracts.problems import Problem
 from station.contracts.wire import Wire
 
@@ -47,7 +48,7 @@ class DeleteWorkflow(Wire):
 
 class RollbackWorkflow(Wire):
     workflow_id: str
-    version: int
+    version: Revision
     actor: str
 
 
@@ -59,19 +60,19 @@ class SetWorkflowStatus(Wire):
 
 class GetWorkflow(Wire):
     workflow_id: str
-    version: int | None = None
+    version: Revision | None = None
 
 
 class ListWorkflows(Wire):
     status: str | None = None
     search: str | None = None
-    limit: int = 50
+    limit: PageLimit = 50
     cursor: str | None = None
 
 
 class ListVersions(Wire):
     workflow_id: str
-    limit: int = 50
+    limit: PageLimit = 50
     cursor: str | None = None
 
 

@@ -18,8 +18,7 @@ async def listen_for_cancels(bus: Bus, held: HeldSteps) -> None:
 
     async def on_message(message: Msg) -> None:
         try:
-            content_type = codec.content_type_of(message.headers, message.data)
-            cancel = codec.decode(message.data, CancelSteps, content_type)
+            cancel = codec.read(message.headers, message.data, CancelSteps)
         except Undecodable as error:
             log.warning("cancel_undecodable", subject=message.subject, detail=str(error))
             return

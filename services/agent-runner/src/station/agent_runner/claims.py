@@ -39,8 +39,7 @@ class Offer(msgspec.Struct, frozen=True):
 def read(message: Msg) -> Offer | None:
     """The task in a message; None, logged and counted, if it holds none."""
     try:
-        content_type = codec.content_type_of(message.headers, message.data)
-        return Offer(codec.decode(message.data, StepTask, content_type), message)
+        return Offer(codec.read(message.headers, message.data, StepTask), message)
     except Undecodable as error:
         metrics.POISON.inc()
         log.error("task_undecodable", subject=message.subject, detail=str(error))

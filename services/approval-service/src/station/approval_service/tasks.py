@@ -15,7 +15,7 @@ from station.contracts.approvals import ApprovalTask
 from station.contracts.statuses import ApprovalStatus
 from station.runtime.bus import header
 from station.runtime.clock import to_rfc3339
-from station.runtime.codec import Undecodable, content_type_of, decode
+from station.runtime.codec import Undecodable, read
 from station.runtime.logging import get_logger
 from station.runtime.rpc import Refused
 from station.runtime.streams import Fetcher
@@ -44,7 +44,7 @@ class Announcer:
     async def take(self, message: Msg) -> None:
         """Deal with one task: acknowledge it, give it back, or set it aside when it cannot be read."""
         try:
-            task = decode(message.data, ApprovalTask, content_type_of(message.headers, message.data))
+            task = read(message.headers, message.data, ApprovalTask)
         except Undecodable as error:
             UNDECODABLE.inc()
             log.error("approval_task_undecodable", subject=message.subject, error=str(error))

@@ -9,6 +9,7 @@ from msgspec import Meta
 from station.contracts.problems import Problem
 from station.contracts.wire import Wire
 from station.gateway.nearest import nearest
+from station.runtime.codec import Undecodable, check_integers
 from station.runtime.rpc import Refused, refuse
 
 T = TypeVar("T")
@@ -65,7 +66,8 @@ def decode_body(body: bytes, kind: type[T]) -> T:
         Refused: 400, with the position of what is not JSON, or the path of what does not fit.
     """
     try:
-        return msgspec.json.decode(body, type=kind)
+        decoded = msgspec.json.decode(body, type=kind)
+        check_integers(body)
     except msgspec.ValidationError as error:
         document = _parsed(body)
         if _made_whole(document):
@@ -73,8 +75,11 @@ def decode_body(body: bytes, kind: type[T]) -> T:
         problems = _unknown_fields(document, kind) or [_misfit(str(error))]
         detail = "The body does not fit: " + " ".join(problem.message for problem in problems)
         raise refuse(400, "body_invalid", detail, errors=problems) from None
+    except Undecodable as error:
+        raise refuse(400, "body_invalid", error.problem.message, errors=[error.problem]) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _malformed(error, body) from None
+    return decoded
 
 
 def _parsed(body: bytes) -> Any:

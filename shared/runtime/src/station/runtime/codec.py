@@ -5,11 +5,12 @@ from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
-from station.contracts.headers import CONTENT_TYPE, JSON, MSGPACK
+from station.contracts.headers import CONTENT_TYPE, CONTRACT_VERSION, JSON, MSGPACK, VERSION
 from station.contracts.problems import Problem
+from station.core.jsonvalue import large_integer, may_hold_large_integers
 from station.runtime.errors import Undecodable
 
-__all__ = ["JSON", "MSGPACK", "Undecodable", "content_type_of", "decode", "encode"]
+__all__ = ["JSON", "MSGPACK", "Undecodable", "check_integers", "content_type_of", "decode", "encode", "read"]
 
 T = TypeVar("T")
 Decoder = msgspec.json.Decoder[Any] | msgspec.msgpack.Decoder[Any]
@@ -28,18 +29,46 @@ def decode(body: bytes, type: type[T], content_type: str = MSGPACK) -> T:
     """One message of the given type.
 
     Raises:
-        Undecodable: the body is damaged, is of another shape, or is nested too deep.
+        Undecodable: the body is damaged, is of another shape, is nested too deep, or holds a number that is too large.
     """
     decoder = _ready.get((content_type, type)) or _decoder(content_type, type)
     try:
-        return decoder.decode(body)
+        message = decoder.decode(body)
     except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at `$")
-        raise Undecodable(_problem(message + ".", path=_pointer(where.rstrip("`")))) from None
+        why, _, where = str(error).partition(" - at `$")
+        raise Undecodable(_problem(why + ".", path=_pointer(where.rstrip("`")))) from None
     except msgspec.DecodeError as error:
         raise Undecodable(_problem(f"This is not {content_type}: {error}.")) from None
     except RecursionError:
         raise Undecodable(_problem("The body is nested too deep.")) from None
+    if content_type == JSON:
+        check_integers(body)
+    return message
+
+
+def read(headers: Mapping[str, str] | None, body: bytes, type: type[T]) -> T:
+    """One message of the given type as it came from the bus.
+
+    Raises:
+        Undecodable: as for `decode`; also when it is of a contract that we do not know.
+    """
+    version = headers.get(CONTRACT_VERSION, VERSION) if headers else VERSION
+    if version != VERSION:
+        said = f"The message is of contract version {version!r}, which is not known here."
+        raise Undecodable(Problem("contract_version", "", said, f"Send one of version {VERSION}, or update Station."))
+    return decode(body, type, content_type_of(headers, body))
+
+
+def check_integers(body: bytes) -> None:
+    """Refuse JSON with an integer of more than 64 bits: no other encoding that a value meets on its way holds it.
+
+    Raises:
+        Undecodable: there is one; says where.
+    """
+    place = large_integer(msgspec.json.decode(body)) if may_hold_large_integers(body) else None
+    if place is not None:
+        said = f"The integer at {place} has more than 64 bits."
+        raise Undecodable(Problem("number_too_large", place, said, "Send it as text."))
 
 
 def content_type_of(headers: Mapping[str, str] | None, body: bytes) -> str:

@@ -114,7 +114,7 @@ async def serve(
 async def _follow_starts(bus: Bus) -> None:
     async def started(message: Msg) -> None:
         with contextlib.suppress(Undecodable):
-            bus.answers_lost(frozenset(codec.decode(message.data, ServiceStarted, codec.MSGPACK).subjects))
+            bus.answers_lost(frozenset(codec.read(message.headers, message.data, ServiceStarted).subjects))
 
     await bus.nc.subscribe(subjects.STARTED_FILTER, cb=started)  # pyright: ignore[reportUnknownMemberType]
 
@@ -177,7 +177,7 @@ class _Served:
 
     async def _handle(self, message: Msg, content_type: str) -> bytes:
         found = message.headers or {}
-        request = codec.decode(message.data or b"{}", self.endpoint.request_type, content_type)
+        request = codec.read(found, message.data or b"{}", self.endpoint.request_type)
         context = RpcContext(found, header(found, TRACEPARENT), content_type)
         answer = await self.endpoint.handler(request, context)
         return answer if isinstance(answer, bytes) else codec.encode(answer, content_type)

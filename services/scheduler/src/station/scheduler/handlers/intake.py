@@ -32,7 +32,8 @@ log = get_logger("intake")
 TAKEN = metrics.counter("intake_total", "Messages from other systems, by what became of them.", ["kind", "outcome"])
 _BATCH = 64
 _LATER_SECONDS = 1
-_TRY_LATER = frozenset({500, 503})
+_PATIENCE = 10
+"""How often a message is offered to a service that fails at it."""
 
 
 class Intake:
@@ -74,7 +75,7 @@ class Intake:
         except Undecodable as error:
             return await self._set_aside(message, kind, f"not readable: {error}")
         except Refused as error:
-            if error.failure.status in _TRY_LATER:
+            if _may_pass(error.failure.status, message):
                 return await self._later(message, kind, str(error))
             return await self._set_aside(message, kind, str(error))
         except Unavailable as error:
@@ -145,7 +146,12 @@ class Intake:
 
 
 def _decode(message: Msg, wanted: type[Any]) -> Any:
-    return codec.decode(message.data, wanted, codec.content_type_of(message.headers, message.data))
+    return codec.read(message.headers, message.data, wanted)
+
+
+def _may_pass(status: int, message: Msg) -> bool:
+    """Whether a refusal is not the message's fault: a service is away, or has failed, though not time after time."""
+    return status == 503 or (status == 500 and message.metadata.num_delivered < _PATIENCE)
 
 
 async def _answer(acknowledgement: Awaitable[None]) -> None:
