@@ -70,6 +70,10 @@ class Driver:
     def run(self, run_id: str) -> dict[str, Any]:
         return ok(self.api.get(f"/workflow-runs/{run_id}"))
 
+    def wait_run(self, run_id: str) -> dict[str, Any]:
+        """Return when there is such a run: another system has asked for it."""
+        return self._until(f"/workflow-runs/{run_id}", lambda _run: True)
+
     def finish(self, run_id: str, status: str = "COMPLETED", timeout: float = PATIENCE) -> dict[str, Any]:
         """Wait for a run's end, which must be this one; the run."""
         run = self.wait_status(run_id, ENDED, timeout)
