@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from station.contracts.errors import ErrorType, StepError
+from station.contracts.errors import Cause, ErrorType, StepError
 from station.core.program import Limits
 from tests.support.driven_run import DrivenRun
 from tests.unit.core.definitions import agent, approval, foreach, inject, parallel, switch, workflow
@@ -251,3 +251,45 @@ def test_an_input_does_not_change_with_the_context(task):
     before = run.row("b")["input"]
     run.work("b", 1)
     assert run.row("b")["input"] == before
+
+
+def nested(depth):
+    value = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("output", [nested(201), nested(5000), {(1, 2): 3}, "\ud800", object(), {"a": [2**64]}])
+def test_an_output_that_is_no_json_fails_the_step(output):
+    run = DrivenRun(workflow(agent("a")))
+    run.work("a", output)
+    assert (run.status, run.run.error.type) == ("FAILED", "validation")
+    assert "'a' is not JSON" in run.run.error.message
+
+
+@pytest.mark.parametrize(
+    ("output", "stored"),
+    [
+        (float("nan"), None),
+        ({1: b"x"}, {"1": "eA=="}),
+        ((1, 2), [1, 2]),
+        (nested(200), nested(200)),
+        ([[]] * 999, [[]] * 999),
+        (2**64 - 1, 2**64 - 1),
+    ],
+)
+def test_an_output_is_taken_as_it_comes_back_from_the_store(output, stored):
+    run = DrivenRun(workflow(agent("a")))
+    run.work("a", output)
+    assert run.run.output == stored
+
+
+def test_a_long_error_is_cut():
+    run = DrivenRun(workflow(agent("a")))
+    step = run.step("a")
+    causes = tuple(Cause(type=ErrorType.TOOL_ERROR, message="c" * 10**5) for _ in range(99))
+    run.report(step, run.claimed(step), error=StepError(type=ErrorType.AGENT_ERROR, message="m" * 10**6, causes=causes))
+    assert len(run.run.error.message) == 8000
+    assert {len(cause.message) for cause in run.run.error.causes} == {8000}
+    assert len(run.run.error.causes) == 50

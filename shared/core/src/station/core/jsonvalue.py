@@ -5,11 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any, TypeAlias, TypeGuard
 
-import msgspec
-
-MAX_NESTING = 200
-"""Objects and lists within one another in a value from outside; what encodes and decodes it calls itself as deep."""
-
 Object: TypeAlias = dict[str, Any]
 Array: TypeAlias = list[Any]
 
@@ -70,38 +65,6 @@ def json_type(value: object) -> str:
     if is_number(value):
         return "number"
     return "array" if is_array(value) else "object"
-
-
-class NotJsonError(ValueError):
-    """A value that JSON cannot hold, or not that deep."""
-
-
-def plain_json(value: Any) -> tuple[Any, int]:
-    """Give a value as it comes back from the store, and its size in bytes. Raises NotJsonError."""
-    try:
-        encoded = msgspec.json.encode(value)
-        if encoded.count(b"[") + encoded.count(b"{") > MAX_NESTING and _is_deeper(value, MAX_NESTING):
-            raise NotJsonError(f"objects and lists are nested more than {MAX_NESTING} deep")
-        return msgspec.json.decode(encoded), len(encoded)
-    except RecursionError:
-        raise NotJsonError(f"objects and lists are nested more than {MAX_NESTING} deep") from None
-    except (TypeError, UnicodeEncodeError, msgspec.MsgspecError) as problem:
-        raise NotJsonError(str(problem)) from None
-
-
-def _is_deeper(value: Any, limit: int) -> bool:
-    level = [value]
-    for _ in range(limit + 1):
-        level = [member for container in level for member in _members(container)]
-        if not level:
-            return False
-    return True
-
-
-def _members(value: Any) -> list[Any]:
-    if is_object(value):
-        return list(value.values())
-    return value if is_array(value) else []
 
 
 def pointer_token(name: object) -> str:

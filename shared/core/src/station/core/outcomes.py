@@ -25,6 +25,7 @@ from station.core import retries
 from station.core.context import NotAnObjectError, check_writable
 from station.core.definition import Foreach, Operation, Parallel, Retry, State, Switch
 from station.core.paths import parse_path
+from station.core.plain import NotJsonError, plain_json
 from station.core.run import Run, Scope, Step
 from station.core.schemas import violations
 from station.core.tasks import step_task
@@ -33,11 +34,17 @@ from station.core.turn import Entry, Turn
 
 def succeed(turn: Turn, step: Step, output: Any, actor: str | None = None) -> None:
     """Record the output of an attempt, unless it does not fit: then the attempt fails."""
-    error = does_not_fit(turn, step, output)
+    try:
+        plain, size = plain_json(output)
+    except NotJsonError as problem:
+        message = f"the output of {step.state_name!r} is not JSON: {problem}"
+        fail(turn, step, StepError(type=ErrorType.VALIDATION, message=message), actor=actor)
+        return
+    error = does_not_fit(turn, step, plain, size)
     if error is not None:
         fail(turn, step, error, actor=actor)
         return
-    turn.emit(StepSucceeded(attempt=step.attempt, output=output), step.step_id, actor)
+    turn.emit(StepSucceeded(attempt=step.attempt, output=plain), step.step_id, actor)
     advance(turn, step)
 
 
@@ -107,9 +114,8 @@ def result_path(step: Step, state: Any) -> str | None:
     return None
 
 
-def does_not_fit(turn: Turn, step: Step, output: Any) -> StepError | None:
-    """Say why an output is too large or cannot be written where the state's result goes, or None."""
-    size = len(msgspec.json.encode(output))
+def does_not_fit(turn: Turn, step: Step, output: Any, size: int) -> StepError | None:
+    """Say why an output of so many bytes is too large or cannot be written where the state's result goes, or None."""
     limits = turn.limits
     if size > limits.max_output_bytes:
         return _too_large(f"the output of {step.state_name!r} has {size} bytes; the limit is {limits.max_output_bytes}")

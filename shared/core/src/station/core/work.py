@@ -14,6 +14,8 @@ from station.core.run import Step
 from station.core.tasks import step_task
 from station.core.turn import Turn
 
+_ERROR_CHARACTERS = 8_000
+_CAUSES = 50
 _GRACE_MS = 10_000
 """How much longer than the runner the scheduler waits for a timeout: it is the backstop of a runner that hangs."""
 
@@ -63,7 +65,7 @@ def report(turn: Turn, message: ReportStep) -> None:
         if message.error is None:
             succeed(turn, step, message.output, actor=actor)
         else:
-            fail(turn, step, message.error, timed_out=message.error.type is ErrorType.TIMEOUT, actor=actor)
+            fail(turn, step, _bounded(message.error), timed_out=message.error.type is ErrorType.TIMEOUT, actor=actor)
         return
     if _reported_before(turn, step, message):
         turn.decision.verdict = "accepted"
@@ -95,6 +97,16 @@ def time_out(turn: Turn, step: Step) -> None:
     limit = step_task(turn, step).timeout_seconds
     message = f"the agent {_agent(step)!r} did not finish within {limit} s"
     fail(turn, step, StepError(type=ErrorType.TIMEOUT, message=message), timed_out=True)
+
+
+def _bounded(error: StepError) -> StepError:
+    """Cut what a runner says of a failure: an error is for people to read, and it goes into the context."""
+    if len(error.message) <= _ERROR_CHARACTERS and not error.causes:
+        return error
+    causes = tuple(
+        msgspec.structs.replace(cause, message=cause.message[:_ERROR_CHARACTERS]) for cause in error.causes[:_CAUSES]
+    )
+    return msgspec.structs.replace(error, message=error.message[:_ERROR_CHARACTERS], causes=causes)
 
 
 def _holds(step: Step, message: ReportStep) -> bool:

@@ -26,6 +26,7 @@ from station.core.instants import to_text
 from station.core.messages import DecideApproval
 from station.core.outcomes import advance, does_not_fit, fail, leave, result_path, succeed
 from station.core.paths import PathError, parse_path
+from station.core.plain import plain_json
 from station.core.run import Approval, Step
 from station.core.states.arrival import Arrival
 from station.core.tasks import smaller
@@ -112,7 +113,7 @@ def time_out(turn: Turn, step: Step) -> None:
         fail(turn, step, error, timed_out=True)
         return
     output = msgspec.to_builtins(ApprovalOutput(approved=False, decided_by=None, comment=None, decided_at=None))
-    problem = does_not_fit(turn, step, output)
+    problem = does_not_fit(turn, step, *plain_json(output))
     if problem is not None:
         fail(turn, step, problem)
         return
@@ -184,7 +185,7 @@ def _rejected(turn: Turn, approval: Approval, message: DecideApproval) -> None:
         fail(turn, step, StepError(type=ErrorType.CANCELLED, message=reason, retryable=False), actor=message.by)
         return
     output = _output(turn, message, approved=False)
-    problem = does_not_fit(turn, step, output) if target != "cancel" else None
+    problem = does_not_fit(turn, step, *plain_json(output)) if target != "cancel" else None
     if problem is not None:
         fail(turn, step, problem, actor=message.by)
         return
