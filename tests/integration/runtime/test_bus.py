@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import uvloop
 from nats.aio.msg import Msg
 
 from station.contracts.headers import CONTENT_TYPE, CONTRACT_VERSION, JSON, TRACEPARENT
@@ -147,6 +148,18 @@ async def test_publishing_bytes_sends_them_as_they_are_and_structs_encoded(bus: 
     raw, struct = [await subscription.next_msg(5) for _ in range(2)]
     assert (raw.data, raw.headers) == (b"raw", None)
     assert struct.data == encode(HEALTH)
+
+
+def test_closing_while_the_broker_dies_is_harmless(nats_server: NatsServer) -> None:  # noqa: F811
+    async def close_late() -> None:
+        bus = await Bus.connect(nats_server.url, name="test")
+        transport = bus.nc._transport
+        assert transport is not None
+        transport._io_writer.transport.abort()  # pyright: ignore[reportAttributeAccessIssue]
+        await bus.publish("nowhere", b"still pending")
+        await bus.close()
+
+    uvloop.run(close_late())  # the loop of every service; it tells of a closed transport in its own way
 
 
 async def test_closing_twice_is_harmless_and_asking_after_it_is_told(bus: Bus) -> None:

@@ -143,9 +143,10 @@ class Bus:
     async def close(self) -> None:
         """Let callbacks that run finish, for 2 s at most, then close. Safe to call twice."""
         self._closing = True
-        with contextlib.suppress(nats_errors.Error, OSError, TimeoutError):
+        with contextlib.suppress(nats_errors.Error, OSError, TimeoutError, RuntimeError):
             await asyncio.wait_for(self._drain(), _CLOSE_SECONDS)
-        with contextlib.suppress(nats_errors.Error, OSError, TimeoutError):
+        # Where the broker has just gone away, the client still writes to the closed transport: uvloop's RuntimeError.
+        with contextlib.suppress(nats_errors.Error, OSError, TimeoutError, RuntimeError):
             await asyncio.wait_for(self.nc.close(), _CLOSE_SECONDS)
         CONNECTED.set(0)
 
