@@ -12,7 +12,9 @@ from pathlib import Path
 
 import httpx
 
+from station.contracts import subjects
 from station.gateway.server import bind
+from station.runtime.bus import Bus
 from tests.support.fake_scheduler import FakeScheduler
 from tests.support.nats import NatsServer, free_port
 
@@ -61,6 +63,28 @@ async def test_it_tells_where_it_is_and_stops_with_a_stream_open(
         assert running.returncode == 0, err
         assert "graceful shutdown exceeded" not in err
         assert not place.exists()
+
+
+async def test_a_request_that_a_stop_overtakes_is_told_to_come_again(tmp_path: Path, nats_server: NatsServer) -> None:
+    bus = await Bus.connect(nats_server.url, name="silent")
+    asked = await bus.nc.subscribe(subjects.QUERY_WORKFLOWS)
+    await bus.flush()
+    with process(tmp_path, STATION_NATS_URL=nats_server.url) as running:
+        await asyncio.to_thread(until, running, "started")
+        url = json.loads((tmp_path / "run" / "gateway.json").read_bytes())["url"]
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http:
+            request = asyncio.create_task(http.get("/api/v1/workflows"))
+            await asked.next_msg(30)
+            running.send_signal(signal.SIGTERM)
+            answer = await request
+        assert answer.status_code == 503
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["retry-after"]
+        assert answer.json()["code"] == "unavailable"
+        _, err = await asyncio.to_thread(running.communicate, timeout=30)
+        assert running.returncode == 0, err
+        assert "Traceback" not in err
+    await bus.close()
 
 
 def test_without_a_broker_it_is_up_and_says_so(tmp_path: Path) -> None:

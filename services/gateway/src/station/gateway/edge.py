@@ -1,5 +1,6 @@
 """The outermost layer: which requests may come in at all, what every response carries, and what is counted."""
 
+import asyncio
 from collections.abc import Iterable
 from time import perf_counter
 from urllib.parse import urlsplit
@@ -21,6 +22,12 @@ _SECURITY = {
     b"cross-origin-resource-policy": b"same-origin",
     b"content-security-policy": _POLICY,
 }
+_STOPPING = Failure(
+    code="unavailable",
+    detail="The gateway stops, and had no answer yet. Whether it was carried out is unknown: send it again with the "
+    "same Idempotency-Key, if it had one; otherwise look before you do.",
+    status=503,
+)
 
 
 class Edge:
@@ -50,6 +57,10 @@ class Edge:
             return
         try:
             await self._app(scope, receive, sending)
+        except asyncio.CancelledError:  # the server stops, and has waited as long as it may
+            if sent:
+                raise
+            await _refuse(_STOPPING, sending)
         finally:
             if not sent:
                 _count(scope, 499, perf_counter() - started)
@@ -94,6 +105,7 @@ def _from_elsewhere(headers: dict[bytes, bytes], host: str, hosts: frozenset[str
 async def _refuse(failure: Failure, send: Send) -> None:
     rendered = render(failure)
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(rendered.body)).encode())]
+    headers += [(name.encode(), value.encode()) for name, value in rendered.headers.items()]
     await send({"type": "http.response.start", "status": rendered.status, "headers": headers})
     await send({"type": "http.response.body", "body": rendered.body, "more_body": False})
 
