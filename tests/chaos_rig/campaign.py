@@ -1,0 +1,142 @@
+"""One campaign: a fleet under load, faults for a while, a bounded time to the end, and the judgement."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from station.scheduler.doctor import check as doctor
+from tests.chaos_rig import effects, laws, promises, record, repeats
+from tests.chaos_rig.definitions import DEFINITIONS
+from tests.chaos_rig.faults import NOT_TRIED, schedule
+from tests.chaos_rig.fleet import SECOND_RUNNER, Fleet
+from tests.chaos_rig.gauges import Sampler
+from tests.chaos_rig.killer import Killer
+from tests.chaos_rig.laws import Violation
+from tests.chaos_rig.machine import describe
+from tests.chaos_rig.recovery import recoveries, signs_of
+from tests.chaos_rig.report import Report, Runs, count
+from tests.chaos_rig.stuck import stuck
+from tests.chaos_rig.traffic import Traffic
+from tests.e2e.workflows import store
+from tests.support.system import SERVICES
+
+POLL_SECONDS = 0.2
+LEASE_SECONDS = "2"
+"""Shorter than most freezes, so that a runner that wakes up finds its work given away."""
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What to do."""
+
+    seed: int
+    faults: int | None = None
+    """How many; None: as many as there are in ``seconds``."""
+    seconds: float | None = None
+    a_second: float = 3.0
+    single: int = 0
+    """How many of them come one at a time, before the others."""
+    in_flight: int = 24
+    """Runs that are going at a time."""
+    settle_seconds: float = 120.0
+    """Within which everything must have ended after the last fault."""
+
+
+def wage(plan: Plan, directory: Path) -> Report:
+    """Run one campaign with its data in ``directory``, which is empty."""
+    fleet = Fleet(directory, settings={"STATION_LEASE_SECONDS": LEASE_SECONDS})
+    log = directory / "effects"
+    fleet.write_agent("mark", effects.agent_file(log))
+    machine = describe(directory)
+    with fleet:
+        _prepare(fleet)
+        traffic = Traffic(url=fleet.url, nats_url=fleet.nats_url(), seed=plan.seed, in_flight=plan.in_flight)
+        killer, sampler = Killer(fleet, schedule(plan.seed, plan.a_second, plan.single)), Sampler(fleet)
+        traffic.start()
+        seconds = killer.run(until=lambda made, gone: _enough(plan, made, gone) or traffic.failure is not None)
+        fleet.spawn_all()
+        settled = _settle(fleet, killer, traffic, sampler, plan.settle_seconds)
+        sampler.stop()
+        if traffic.failure is not None:
+            raise traffic.failure
+        found = record.read(fleet.sqlite)
+        marks = repeats.judge(effects.read(log), found)
+        violations = [*_violations(fleet, killer, traffic, found), *marks.violations]
+    lost = [violation for violation in violations if violation.check == "acknowledged_write_lost"]
+    held = [violation for violation in violations if violation.check == "stuck"]
+    signs = signs_of(found, traffic.ledger.answers)
+    good = sum(1 for begun in traffic.ledger.runs if begun.ended == begun.story.status)
+    return Report(
+        seed=plan.seed,
+        seconds=round(seconds, 1),
+        settled_seconds=settled,
+        faults=count(killer.done, seconds, killer.missed),
+        runs=Runs(
+            started=sum(1 for begun in traffic.ledger.runs if begun.run_id),
+            completed=good,
+            stuck=len(held),
+            lost=sum(1 for begun in traffic.ledger.runs if begun.run_id and begun.run_id not in found.runs),
+            events=sum(map(len, found.histories.values())),
+        ),
+        acknowledged_writes=traffic.ledger.acknowledged(),
+        acknowledged_writes_lost=len(lost),
+        successes_recorded_twice=laws.successes_twice(found),
+        executions=marks.executions,
+        outside_effects_twice=marks.repeated,
+        effects_twice_because=marks.reasons,
+        sse_clients=len(traffic.seen),
+        sse_connections=sum(client.connections for client in traffic.seen),
+        requests=traffic.ledger.requests,
+        request_retries=traffic.ledger.retries,
+        recovery_single=recoveries([one for one in killer.done if one.fault.number <= plan.single], signs),
+        recovery_many=recoveries([one for one in killer.done if one.fault.number > plan.single], signs),
+        schedule=killer.done,
+        worst=sampler.worst,
+        machine=machine,
+        not_tried=NOT_TRIED,
+        violations=violations
+        if settled is not None
+        else [Violation("not_settled", "all", f"it was not over within {plan.settle_seconds} s"), *violations],
+    )
+
+
+def _prepare(fleet: Fleet) -> None:
+    fleet.spawn(SECOND_RUNNER)
+    fleet.wait_ready((*SERVICES, SECOND_RUNNER))
+    fleet.wait_agent("mark")
+    for name, states in DEFINITIONS.items():
+        store(fleet, name, *states)
+
+
+def _enough(plan: Plan, made: int, gone: float) -> bool:
+    return (plan.faults is not None and made >= plan.faults) or (plan.seconds is not None and gone >= plan.seconds)
+
+
+def _settle(fleet: Fleet, killer: Killer, traffic: Traffic, sampler: Sampler, bound: float) -> float | None:
+    """Wait until every client is done and the outbox is empty; the seconds it took, or None."""
+    started = time.monotonic()
+    traffic.enough()
+    while time.monotonic() - started < bound:
+        killer.watch()
+        if traffic.wait(POLL_SECONDS):
+            if sampler.latest.get("station_outbox_depth") == 0 and record.read(fleet.sqlite).outbox == 0:
+                return round(time.monotonic() - started, 1)
+            time.sleep(POLL_SECONDS)
+    traffic.give_up()
+    return None
+
+
+def _violations(fleet: Fleet, killer: Killer, traffic: Traffic, found: record.Record) -> Iterator[Violation]:
+    for fall in killer.fallen:
+        yield Violation("fell", fall.name, f"{fall.what}:\n{fall.log}")
+    for finding in doctor(fleet.sqlite, limit=1_000_000).findings:
+        yield Violation(finding.check, finding.subject, finding.detail)
+    if found.outbox:
+        yield Violation("outbox", "database", f"{found.outbox} turns never reached the broker")
+    yield from laws.check(found)
+    yield from promises.lost(traffic.ledger, found)
+    yield from promises.kept(traffic.ledger, found)
+    yield from promises.streams(traffic.seen, found)
+    yield from promises.set_aside(traffic.ledger, found)
+    yield from stuck(found)

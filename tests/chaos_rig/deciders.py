@@ -1,0 +1,48 @@
+"""The people asked: they look into the inbox and say what their story tells them, each decision once."""
+
+import asyncio
+import random
+from typing import Any
+
+from tests.chaos_rig.api import Api
+from tests.chaos_rig.ledger import Decided, Ledger
+from tests.chaos_rig.stories import Deciding
+
+LOOK_SECONDS = 0.5
+
+
+class Deciders:
+    """Alice and Bob."""
+
+    def __init__(self, api: Api, ledger: Ledger, rng: random.Random) -> None:
+        self._api = api
+        self._ledger = ledger
+        self._rng = rng
+        self._known: set[str] = set()
+
+    async def run(self) -> None:
+        """Look and decide until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                page = await self._api.get("/workflow-approvals", status="PENDING", limit=200)
+                stories = {run.run_id: run.story for run in self._ledger.runs if run.run_id}
+                for asked in page["items"] if page else ():
+                    story = stories.get(asked["runId"])
+                    if story is not None and asked["id"] not in self._known:
+                        self._known.add(asked["id"])
+                        for said in story.decisions.get(asked["stateName"], ()):
+                            group.create_task(self._decide(asked, said))
+                await asyncio.sleep(LOOK_SECONDS)
+
+    async def _decide(self, asked: dict[str, Any], said: Deciding) -> None:
+        await asyncio.sleep(self._rng.uniform(0, 3))
+        user, decision = said
+        body = {"comment": f"says {user}"}
+        if self._rng.random() < 0.5:
+            body["summaryDigest"] = asked["summaryDigest"]
+        path = f"/workflow-runs/{asked['runId']}/approvals/{asked['id']}/{decision}"
+        answer = await self._api.post(
+            path, body, key=f"{asked['id']}-{user}", accept={200: "decided"}, user=user, service="approval-service"
+        )
+        if answer.is_success:
+            self._ledger.decisions.append(Decided(asked["runId"], asked["id"], user, decision))

@@ -1,0 +1,15 @@
+"""The short form of `just chaos`: one seed, a quarter of a minute of faults, and every invariant afterwards."""
+
+from pathlib import Path
+
+from tests.chaos_rig.campaign import Plan, wage
+from tests.chaos_rig.report import show
+
+
+def test_nothing_is_lost_and_nothing_is_recorded_twice(tmp_path: Path) -> None:
+    report = wage(Plan(seed=20_250_101, seconds=14, in_flight=12, settle_seconds=60), tmp_path)
+    print(show(report))
+    assert report.sound, show(report)
+    assert report.faults.total > 10
+    assert report.runs.started >= 12
+    assert report.runs.completed == report.runs.started
