@@ -50,6 +50,16 @@ def test_a_signal_id_is_accepted_once():
     assert run.status == "WAITING_SIGNAL"
 
 
+def test_a_signal_that_is_sent_again_after_the_end_is_no_news():
+    run = DrivenRun(workflow(waiting()))
+    run.signal("go", 1, "sig_1")
+    assert run.status == "COMPLETED"
+    assert run.signal("go", 1, "sig_1").verdict == "duplicate"
+    assert run.refusal is None
+    run.signal("go", 1, "sig_2")
+    assert run.refusal == "run_ended"
+
+
 def test_of_two_that_wait_the_one_that_waited_longer_is_served_first():
     run = DrivenRun(workflow(parallel("p", one=[agent("a", next="w"), waiting()], two=[waiting("v")])))
     run.work("a", 1)
