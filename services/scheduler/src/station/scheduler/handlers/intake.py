@@ -17,6 +17,7 @@ from nats.aio.msg import Msg
 from station.contracts import headers as names
 from station.contracts import subjects
 from station.contracts.approvals import ApprovalView, Decide, Principal
+from station.contracts.errors import Failure
 from station.contracts.problems import Problem
 from station.contracts.runs import Instruction, SignalRun, StartRun
 from station.runtime import codec, metrics, streams
@@ -34,6 +35,8 @@ _BATCH = 64
 _LATER_SECONDS = 1
 _PATIENCE = 10
 """How often a message is offered to a service that fails at it."""
+_PATIENCE_FOR_START = 3
+"""How often a message is offered to a run that is not there."""
 
 
 class Intake:
@@ -75,7 +78,7 @@ class Intake:
         except Undecodable as error:
             return await self._set_aside(message, kind, f"not readable: {error}")
         except Refused as error:
-            if _may_pass(error.failure.status, message):
+            if _may_pass(error.failure, message):
                 return await self._later(message, kind, str(error))
             return await self._set_aside(message, kind, str(error))
         except Unavailable as error:
@@ -149,9 +152,15 @@ def _decode(message: Msg, wanted: type[Any]) -> Any:
     return codec.read(message.headers, message.data, wanted)
 
 
-def _may_pass(status: int, message: Msg) -> bool:
-    """Whether a refusal is not the message's fault: a service is away, or has failed, though not time after time."""
-    return status == 503 or (status == 500 and message.metadata.num_delivered < _PATIENCE)
+def _may_pass(failure: Failure, message: Msg) -> bool:
+    """Whether a refusal is not the message's fault: a service is away, or has failed, though not time after time.
+
+    A signal may also overtake the start that was published before it: they are taken side by side.
+    """
+    before = message.metadata.num_delivered
+    if failure.code == "run_not_found":
+        return before < _PATIENCE_FOR_START
+    return failure.status == 503 or (failure.status == 500 and before < _PATIENCE)
 
 
 async def _answer(acknowledgement: Awaitable[None]) -> None:
