@@ -59,7 +59,7 @@ def _handle(turn: Turn, message: messages.AnyMessage) -> None:  # noqa: C901, PL
         case messages.Cancel():
             _cancel(turn, message)
         case messages.SendSignal():
-            known = message.signal_id in turn.run.signal_ids  # sent again: answered as the first was, also after the end
+            known = message.signal_id in turn.run.signal_ids  # sent again: no news, even after the end
             if known or not _ended(turn, "a signal", "run_ended"):
                 turn.actor = message.actor
                 signal.receive(turn, message.signal_id, message.name, message.payload)
