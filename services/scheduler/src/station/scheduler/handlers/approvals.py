@@ -91,17 +91,16 @@ class Approvals:
         """Show approvals, newest first: of one run, or across runs."""
         if request.run_id is not None and await self._reader.row(_RUN_EXISTS, (request.run_id,)) is None:
             raise refusals.run_not_found(request.run_id)
-        limit = paging.limit_of(request.limit)
         before = None if request.cursor is None else paging.token(request.cursor)
         where, chosen = _conditions(request)
         page = [*where, "approval_id < ?"] if before is not None else where
         values = [*chosen, before] if before is not None else chosen
         rows = await self._reader.rows(
             f"SELECT {APPROVAL_COLUMNS} FROM workflow_approvals {_where(page)} ORDER BY approval_id DESC LIMIT ?",  # noqa: S608 - our own names
-            (*values, limit + 1),
+            (*values, request.limit + 1),
         )
         total = await self._reader.row(f"SELECT count(*) FROM workflow_approvals {_where(where)}", chosen)  # noqa: S608 - our own names
-        shown = paging.fitting(rows[:limit], (5, 6, 8, 13), self._bus)
+        shown = paging.fitting(rows[: request.limit], (5, 6, 8, 13), self._bus)
         return ApprovalPage(
             items=tuple(approval_view(row) for row in shown),
             next_cursor=shown[-1][0] if len(rows) > len(shown) else None,

@@ -31,7 +31,6 @@ __all__ = ["Definitions", "Head"]
 _SOURCE = "SELECT definition FROM workflow_definitions WHERE workflow_id = ? AND revision = ?"
 _COUNT_RUNS = "SELECT count(*) FROM workflow_runs WHERE workflow_id = ?"
 _SYNC = "system:sync"
-MAX_VERSION = 2**31
 
 
 class Definitions:
@@ -66,8 +65,6 @@ class Definitions:
 
     async def program(self, workflow_id: str, revision: int) -> Program:
         """Give a revision ready to run, or refuse with 404."""
-        if not 0 < revision <= MAX_VERSION:
-            raise refusals.version_not_found(workflow_id, revision)
         try:
             return await self._programs.get(workflow_id, revision)
         except KeyError:
@@ -113,8 +110,7 @@ class Definitions:
         """Store an old revision's content as the newest."""
         async with self._changing:
             self._known(request.workflow_id)
-            valid = 0 < request.version <= MAX_VERSION
-            row = await self._reader.row(_SOURCE, (request.workflow_id, request.version)) if valid else None
+            row = await self._reader.row(_SOURCE, (request.workflow_id, request.version))
             if row is None:
                 raise refusals.version_not_found(request.workflow_id, request.version)
             loaded = await self._loaded(row[0].encode(), "application/json")

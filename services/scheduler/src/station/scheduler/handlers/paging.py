@@ -13,18 +13,9 @@ from station.runtime.bus import Bus
 from station.scheduler.handlers import refusals
 from station.scheduler.store.reader import Row
 
-MOST = 1_000
-LARGEST = 2**53
 _MOST_BYTES = 4 * 1024 * 1024
 _ENVELOPE_BYTES = 64 * 1024
 _WORKFLOW_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-
-
-def limit_of(limit: int) -> int:
-    """Check how many items are asked for."""
-    if not 1 <= limit <= MOST:
-        raise refusals.invalid("limit_invalid", f"limit must be between 1 and {MOST}, not {limit}.")
-    return limit
 
 
 def number(cursor: str | None, default: int) -> int:

@@ -87,7 +87,7 @@ class Queries:
 
     async def runs(self, request: ListRuns, _: RpcContext) -> RunPage:
         """Show runs, newest first."""
-        limit, (where, chosen) = paging.limit_of(request.limit), _conditions(request)
+        where, chosen = _conditions(request)
         page, values = where, list(chosen)
         if request.cursor is not None:
             page, values = (
@@ -95,9 +95,9 @@ class Queries:
                 [*chosen, *paging.moment_and_id(request.cursor)],
             )
         sql = f"SELECT {views.SUMMARY_COLUMNS} FROM workflow_runs r {_where(page)} {_NEWEST_FIRST} LIMIT ?"  # noqa: S608 - our own names
-        rows = await self._reader.rows(sql, (*values, limit + 1))
+        rows = await self._reader.rows(sql, (*values, request.limit + 1))
         total = await self._reader.row(f"SELECT count(*) FROM workflow_runs r {_where(where)}", chosen)  # noqa: S608 - our own names
-        shown = paging.fitting(rows[:limit], (4, 6), self._bus)
+        shown = paging.fitting(rows[: request.limit], (4, 6), self._bus)
         open_by_run = await self._open([row[0] for row in shown if row[10] is None])
         return RunPage(
             items=tuple(views.run_summary(row, open_by_run.get(row[0], [])) for row in shown),
@@ -108,10 +108,10 @@ class Queries:
     async def steps(self, request: ListSteps, _: RpcContext) -> StepPage:
         """Show every attempt of a run, in the order in which states were entered."""
         await self._check(request.run_id)
-        limit, after = paging.limit_of(request.limit), paging.pair(request.cursor)
-        rows = await self._reader.rows(_STEPS, (request.run_id, *after, limit + 1))
+        after = paging.pair(request.cursor)
+        rows = await self._reader.rows(_STEPS, (request.run_id, *after, request.limit + 1))
         total = await self._reader.row(_STEP_COUNT, (request.run_id,))
-        shown = paging.fitting(rows[:limit], (9, 10, 11), self._bus)
+        shown = paging.fitting(rows[: request.limit], (9, 10, 11), self._bus)
         return StepPage(
             items=tuple(views.step_view(row) for row in shown),
             next_cursor=f"{shown[-1][16]}.{shown[-1][6]}" if len(rows) > len(shown) else None,
@@ -121,9 +121,8 @@ class Queries:
     async def events(self, request: ListEvents, _: RpcContext) -> EventPage:
         """Show a run's events in order."""
         run = await self._check(request.run_id)
-        limit, after = paging.limit_of(request.limit), min(max(request.after, 0), paging.LARGEST)
-        rows = await self._reader.rows(_EVENTS, (request.run_id, after, request.type, limit + 1))
-        shown = paging.fitting(rows[:limit], (6,), self._bus)
+        rows = await self._reader.rows(_EVENTS, (request.run_id, request.after, request.type, request.limit + 1))
+        shown = paging.fitting(rows[: request.limit], (6,), self._bus)
         total = run[12]
         if request.type is not None:
             counted = await self._reader.row(_EVENT_COUNT, (request.run_id, request.type))

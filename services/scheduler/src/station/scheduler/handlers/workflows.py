@@ -14,7 +14,7 @@ from station.core.instants import to_text
 from station.runtime.bus import Bus
 from station.runtime.rpc import RpcContext
 from station.scheduler.handlers import paging, refusals
-from station.scheduler.handlers.definitions import MAX_VERSION, Definitions
+from station.scheduler.handlers.definitions import Definitions
 from station.scheduler.store.reader import Reader, Row
 
 _MONTH_MS = 30 * 24 * 3600 * 1000
@@ -99,10 +99,9 @@ class Workflows:
         """Show workflows by id."""
         pattern = None if request.search is None else f"%{_escaped(request.search)}%"
         chosen = (request.status, request.status, request.search, pattern, pattern)
-        limit = paging.limit_of(request.limit)
-        rows = await self._reader.rows(_PAGE, (*chosen, paging.workflow_id(request.cursor), limit + 1))
+        rows = await self._reader.rows(_PAGE, (*chosen, paging.workflow_id(request.cursor), request.limit + 1))
         total = await self._reader.row(_TOTAL, chosen)
-        shown = paging.fitting(rows[:limit], (1, 2), self._bus)
+        shown = paging.fitting(rows[: request.limit], (1, 2), self._bus)
         rates = await self._rates(shown)
         return wf.WorkflowPage(
             items=tuple(wf.WorkflowSummary(**_facts(row, rates)) for row in shown),
@@ -114,10 +113,10 @@ class Workflows:
         """Show a workflow's revisions, newest first."""
         if self._definitions.head(request.workflow_id) is None:
             raise refusals.workflow_not_found(request.workflow_id)
-        limit, before = paging.limit_of(request.limit), paging.number(request.cursor, _NEWEST)
-        rows = await self._reader.rows(_VERSIONS, (request.workflow_id, before, limit + 1))
+        before = paging.number(request.cursor, _NEWEST)
+        rows = await self._reader.rows(_VERSIONS, (request.workflow_id, before, request.limit + 1))
         total = await self._reader.row(_VERSION_COUNT, (request.workflow_id,))
-        shown = paging.fitting(rows[:limit], (6,), self._bus)
+        shown = paging.fitting(rows[: request.limit], (6,), self._bus)
         return wf.VersionPage(
             items=tuple(_version(row) for row in shown),
             next_cursor=str(shown[-1][1]) if len(rows) > len(shown) else None,
@@ -127,8 +126,7 @@ class Workflows:
     async def _show(
         self, workflow_id: str, version: int | None, warnings: tuple[Problem, ...] | None = None
     ) -> wf.Workflow:
-        valid = version is None or 0 < version <= MAX_VERSION
-        row = await self._reader.row(_ONE, (version, workflow_id)) if valid else None
+        row = await self._reader.row(_ONE, (version, workflow_id))
         if row is None:
             if version is not None and self._definitions.head(workflow_id) is not None:
                 raise refusals.version_not_found(workflow_id, version)

@@ -116,6 +116,13 @@ CREATE TABLE workflow_run_events (
     PRIMARY KEY (run_id, seq)
 ) STRICT, WITHOUT ROWID;
 
+-- Also against REPLACE, which fires no trigger of a deletion; and no history has a hole.
+CREATE TRIGGER workflow_run_events_only_follow BEFORE INSERT ON workflow_run_events
+WHEN NEW.seq <> 1 + (SELECT coalesce(max(seq), 0) FROM workflow_run_events WHERE run_id = NEW.run_id)
+BEGIN
+    SELECT RAISE(ABORT, 'workflow_run_events is append-only: the next event has the next seq');
+END;
+
 CREATE TRIGGER workflow_run_events_never_change BEFORE UPDATE ON workflow_run_events
 BEGIN
     SELECT RAISE(ABORT, 'workflow_run_events is append-only');
