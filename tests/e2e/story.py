@@ -9,7 +9,6 @@ from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-
 from station.scheduler.doctor import check
 from tests.support.driver import ok
 from tests.support.patient import patient

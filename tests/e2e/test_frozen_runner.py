@@ -20,9 +20,7 @@ def write_program(system: System, script: str) -> None:
 
 
 def another_runner(system: System, folder: Path) -> RunnerProcess:
-    return RunnerProcess(
-        folder, system.nats_url("agent-runner"), STATION_ENVIRONMENTS_DIR=str(system.environments)
-    )
+    return RunnerProcess(folder, system.nats_url("agent-runner"), STATION_ENVIRONMENTS_DIR=str(system.environments))
 
 
 def wait_file(find: Callable[[], object]) -> None:

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.support.system import System
+from tests.support.driver import Driver
 
 State = dict[str, Any]
 
@@ -54,7 +54,7 @@ def switch(name: str, conditions: dict[str, str], default: str | None = None, **
     return state | ({"defaultNext": default} if default else {})
 
 
-def store(system: System, identity: str, *states: State, **more: Any) -> dict[str, Any]:
+def store(system: Driver, identity: str, *states: State, **more: Any) -> dict[str, Any]:
     """Store a definition that begins with the first state; the workflow."""
     document = {"id": identity, "version": "1.0", "start": states[0]["name"], "states": list(states), **more}
     return system.apply(_yaml(document))

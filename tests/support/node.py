@@ -1,4 +1,4 @@
-"""Scripts for Node, with the packages of their folder: installed with `npm ci` once, and again when the lock changes."""
+"""Scripts for Node, with the packages of their folder: installed with `npm ci` once, and when the lock changes."""
 
 import fcntl
 import os
@@ -32,6 +32,8 @@ def install(folder: Path) -> None:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if done.exists() and done.read_text() == lock.read_text():
             return
-        installed = subprocess.run(["npm", "ci"], cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False)
+        installed = subprocess.run(
+            ["npm", "ci"], cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
         assert installed.returncode == 0, installed.stderr
         done.write_text(lock.read_text())

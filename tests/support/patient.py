@@ -1,4 +1,4 @@
-"""A client that outlasts a Station's restarts: the same request, with the same idempotency key, until it is answered."""
+"""A client that outlasts a Station's restarts: it sends a request, with the same key, until it is answered."""
 
 import time
 import uuid

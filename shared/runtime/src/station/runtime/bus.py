@@ -64,7 +64,7 @@ class Bus:
         return self.nc.is_connected
 
     def on_disconnect(self, callback: Callable[[], None]) -> None:
-        """Call it whenever the connection has broken: what was sent last may be lost, though later things go through."""
+        """Call it whenever the connection breaks: what was sent last may be lost, though later things go through."""
         self._disconnected.append(callback)
 
     def on_reconnect(self, callback: Callable[[], None]) -> None:
@@ -109,7 +109,7 @@ class Bus:
         return answer
 
     def answers_lost(self, subjects: Collection[str]) -> None:
-        """Whoever answers there was started anew: requests under way to it raise Unavailable now, not at their timeout."""
+        """Whoever answers there was started anew: requests under way raise Unavailable now, not at their timeout."""
         self._replies.started_anew(subjects)
 
     async def publish(self, subject: str, message: object, *, headers: Mapping[str, str] | None = None) -> None:

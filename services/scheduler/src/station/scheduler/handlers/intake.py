@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 from nats import errors as nats_errors
 from nats.aio.msg import Msg
+from nats.js import errors as js_errors
 
 from station.contracts import headers as names
 from station.contracts import subjects
 from station.contracts.approvals import ApprovalView, Decide, Principal
-from station.contracts.errors import Failure
 from station.contracts.problems import Problem
 from station.contracts.runs import Instruction, SignalRun, StartRun
 from station.runtime import codec, metrics, streams
@@ -35,8 +35,6 @@ _BATCH = 64
 _LATER_SECONDS = 1
 _PATIENCE = 10
 """How often a message is offered to a service that fails at it."""
-_PATIENCE_FOR_START = 3
-"""How often a message is offered to a run that is not there."""
 
 
 class Intake:
@@ -78,7 +76,7 @@ class Intake:
         except Undecodable as error:
             return await self._set_aside(message, kind, f"not readable: {error}")
         except Refused as error:
-            if _may_pass(error.failure, message):
+            if _may_pass(error.failure.status, message):
                 return await self._later(message, kind, str(error))
             return await self._set_aside(message, kind, str(error))
         except Unavailable as error:
@@ -109,9 +107,27 @@ class Intake:
         if not wanted.name:
             raise Undecodable(_NOTHING_TO_DO)
         identity = wanted.id or (message.headers or {}).get("Nats-Msg-Id") or _identity_of(message)
-        await self._runs.signal(
-            SignalRun(run_id=run_id, name=wanted.name, payload=wanted.payload, id=identity, actor="bus")
-        )
+        signal = SignalRun(run_id=run_id, name=wanted.name, payload=wanted.payload, id=identity, actor="bus")
+        try:
+            await self._runs.signal(signal)
+        except Refused as refused:
+            if refused.failure.code != "run_not_found":
+                raise
+            await self._after_start(run_id)
+            await self._runs.signal(signal)
+
+    async def _after_start(self, run_id: str) -> None:
+        """Starts and signals are taken side by side, so a signal may overtake the start that was published before it.
+
+        Raises Unavailable while that start is in the stream.
+        """
+        try:
+            await self._bus.js.get_last_msg(subjects.TASKS_STREAM, subjects.task_run(run_id))
+        except js_errors.NotFoundError:
+            return
+        except (nats_errors.Error, TimeoutError) as error:
+            raise Unavailable(f"the stream does not answer: {error}") from error
+        raise Unavailable("the start of its run is still to be taken")
 
     async def _decide(self, wanted: Instruction, run_id: str, key: str) -> None:
         """A decision goes to approval-service like any other: it knows who may decide."""
@@ -152,15 +168,9 @@ def _decode(message: Msg, wanted: type[Any]) -> Any:
     return codec.read(message.headers, message.data, wanted)
 
 
-def _may_pass(failure: Failure, message: Msg) -> bool:
-    """Whether a refusal is not the message's fault: a service is away, or has failed, though not time after time.
-
-    A signal may also overtake the start that was published before it: they are taken side by side.
-    """
-    before = message.metadata.num_delivered
-    if failure.code == "run_not_found":
-        return before < _PATIENCE_FOR_START
-    return failure.status == 503 or (failure.status == 500 and before < _PATIENCE)
+def _may_pass(status: int, message: Msg) -> bool:
+    """Whether a refusal is not the message's fault: a service is away, or has failed, though not time after time."""
+    return status == 503 or (status == 500 and message.metadata.num_delivered < _PATIENCE)
 
 
 async def _answer(acknowledgement: Awaitable[None]) -> None:
