@@ -28,6 +28,7 @@ def main() -> int:
         single=0 if given.quick else given.single,
         in_flight=given.in_flight,
         settle_seconds=given.settle,
+        drain_seconds=0 if given.quick else 60,
     )
     directory = given.directory or Path(tempfile.mkdtemp(prefix="station-chaos-"))
     directory.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from tests.chaos_rig.fleet import SECOND_RUNNER, Fleet
 from tests.chaos_rig.gauges import Sampler
 from tests.chaos_rig.killer import Killer
 from tests.chaos_rig.laws import Violation
+from tests.chaos_rig.leftovers import tasks_left
 from tests.chaos_rig.machine import describe
 from tests.chaos_rig.recovery import recoveries, signs_of
 from tests.chaos_rig.report import Report, Runs, count
@@ -41,6 +42,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Runs that are going at a time."""
     settle_seconds: float = 120.0
     """Within which everything must have ended after the last fault."""
+    drain_seconds: float = 60.0
+    """Within which the stream of tasks must be empty after that; 0: nobody looks."""
 
 
 def wage(plan: Plan, directory: Path) -> Report:
@@ -60,9 +63,10 @@ def wage(plan: Plan, directory: Path) -> Report:
         sampler.stop()
         if traffic.failure is not None:
             raise traffic.failure
+        left, drained = tasks_left(fleet.nats_url("scheduler"), plan.drain_seconds) if plan.drain_seconds else (0, 0.0)
         found = record.read(fleet.sqlite)
         marks = repeats.judge(effects.read(log), found)
-        violations = [*_violations(fleet, killer, traffic, found), *marks.violations]
+        violations = [*_left(left), *_violations(fleet, killer, traffic, found), *marks.violations]
     lost = [violation for violation in violations if violation.check == "acknowledged_write_lost"]
     held = [violation for violation in violations if violation.check == "stuck"]
     signs = signs_of(found, traffic.ledger.answers)
@@ -92,6 +96,7 @@ def wage(plan: Plan, directory: Path) -> Report:
         recovery_single=recoveries([one for one in killer.done if one.fault.number <= plan.single], signs),
         recovery_many=recoveries([one for one in killer.done if one.fault.number > plan.single], signs),
         schedule=killer.done,
+        drained_seconds=round(drained, 1),
         worst=sampler.worst,
         machine=machine,
         not_tried=NOT_TRIED,
@@ -125,6 +130,11 @@ def _settle(fleet: Fleet, killer: Killer, traffic: Traffic, sampler: Sampler, bo
             time.sleep(POLL_SECONDS)
     traffic.give_up()
     return None
+
+
+def _left(tasks: int) -> Iterator[Violation]:
+    if tasks:
+        yield Violation("tasks_left", "WORKFLOW_TASKS", f"{tasks} messages are left when all runs are over")
 
 
 def _violations(fleet: Fleet, killer: Killer, traffic: Traffic, found: record.Record) -> Iterator[Violation]:

@@ -37,9 +37,10 @@ class Killer:
 
     def run(self, *, until: Callable[[int, float], bool]) -> float:
         """Make faults until ``until(faults made, seconds gone)``; then bring everything back. The seconds it took."""
-        started = time.monotonic()
+        started = due = time.monotonic()
         for fault in self._faults:
-            self._wait(fault.after)
+            due += fault.after  # from the last one's moment, not from when it was done with
+            self._wait(due - time.monotonic())
             if until(len(self.done), time.monotonic() - started):
                 break
             self._apply(fault)

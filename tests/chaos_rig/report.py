@@ -41,6 +41,8 @@ class Report(Struct, frozen=True, kw_only=True, rename="camel"):
     """How long there were faults."""
     settled_seconds: float | None
     """From the last fault to the end of the last run with an empty outbox; None: not within the bound."""
+    drained_seconds: float
+    """How long the stream of tasks was not empty after that: what was not acknowledged is delivered again."""
     faults: Faults
     runs: Runs
     acknowledged_writes: int
@@ -126,6 +128,7 @@ def _figures(report: Report) -> Iterator[tuple[str, str]]:
     yield "event stream clients", f"{report.sse_clients}, connections {report.sse_connections}"
     yield "HTTP requests", f"{report.requests}, sent again {report.request_retries}"
     yield "over after the last fault", settled
+    yield "stream empty after that", f"{report.drained_seconds} s"
     yield "outbox at worst", depth
     yield "step unclaimed at worst", f"{worst.queue_age_seconds:.1f} s ({worst.samples} samples of the metrics)"
 

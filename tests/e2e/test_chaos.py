@@ -7,7 +7,7 @@ from tests.chaos_rig.report import show
 
 
 def test_nothing_is_lost_and_nothing_is_recorded_twice(tmp_path: Path) -> None:
-    report = wage(Plan(seed=20_250_101, seconds=14, in_flight=12, settle_seconds=60), tmp_path)
+    report = wage(Plan(seed=20_250_101, seconds=14, in_flight=12, settle_seconds=60, drain_seconds=0), tmp_path)
     print(show(report))
     assert report.sound, show(report)
     assert report.faults.total > 10
