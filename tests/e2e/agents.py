@@ -24,7 +24,6 @@ SCRIPTED: dict[str, Any] = {
     "summarize": {"verdict": "summarized"},
     # What other tests need
     "ok": {"ok": True},
-    "large": {"text": "x" * 2000},
 }
 _READ_PIPE = """
 import json, sys
@@ -57,6 +56,7 @@ with open(request["variables"]["pipe"], "w") as pipe:
 time.sleep(600)
 """
 _ECHO = "import json, sys; print(json.dumps(json.load(sys.stdin)))"
+_TALK = "print('x' * 2_000_000)"
 _DIE = "import sys; sys.exit('the disk is on fire')"
 
 
@@ -70,6 +70,7 @@ def write_agents(system: System) -> None:
     _program(system, "tree", _TREE, kill_after=0.2)
     _program(system, "echo", _ECHO)
     _program(system, "die", _DIE)
+    _program(system, "talk", _TALK)
 
 
 def _write_answers(system: System) -> None:

@@ -83,3 +83,9 @@ def test_a_changed_agent_is_used_at_once(system: System) -> None:
     system.write_scripted("changing", {"answer": 2})
     system.wait_agent("changing", known=lambda agent: agent["digest"] != digest)
     assert system.finish(system.start_run("uses-changing"))["output"] == 2
+
+
+def test_an_answer_that_is_too_large(system: System) -> None:
+    store(system, "talks", agent("work", "talk"))
+    run = system.finish(system.start_run("talks"), "FAILED")
+    assert run["error"]["type"] == "payload_too_large"

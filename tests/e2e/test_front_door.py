@@ -8,7 +8,6 @@ import pytest
 from nats.aio.client import Client
 
 from tests.e2e.workflows import agent, ask, store, wait_signal
-from tests.support.driver import ok
 from tests.support.system import System
 
 
@@ -46,20 +45,6 @@ async def test_a_run_from_outside(system: System, outside: Client) -> None:
     assert kinds.count("run_created") == kinds.count("signal_received") == 1
 
 
-async def test_what_cannot_be_used_is_kept_and_blocks_nobody(system: System, outside: Client) -> None:
-    store(system, "outside-ok", agent("work", "ok"))
-    await send(outside, "wf.task.run.outside-bad-1", b"{")
-    await send(outside, "wf.task.run.outside-bad-2", {"workflowId": "no-such-workflow"})
-    await send(outside, "wf.task.resume.outside-bad-3", {"name": "go"})
-    await send(outside, "wf.task.run.outside-good", {"workflowId": "outside-ok", "environment": "test"})
-    system.finish(system.wait_run("outside-good")["id"])
-    report = json.loads((await outside.request("wf.rpc.query.doctor", b"{}", timeout=20)).data)
-    kept = {letter["subject"]: letter["detail"] for letter in report["deadLetters"]}
-    assert "no-such-workflow" in kept["wf.task.run.outside-bad-2"]
-    assert {"wf.task.run.outside-bad-1", "wf.task.resume.outside-bad-3"} <= set(kept)
-    assert report["findings"] == []
-
-
 async def test_a_question_is_answered_at_once(system: System, outside: Client) -> None:
     store(system, "outside-ok", agent("work", "ok"))
     body = {"workflowId": "outside-ok", "environment": "test", "runId": "outside-asked"}
@@ -80,20 +65,3 @@ async def test_the_services_are_found(system: System, outside: Client) -> None:
     found: set[str] = set()
     while found != wanted:
         found.add(json.loads((await answers.next_msg(10)).data)["name"])
-
-
-async def test_outside_systems_cannot_do_what_is_not_theirs(system: System, outside: Client) -> None:
-    """The broker drops it: nothing of it is ever seen."""
-    refused: list[str] = []
-
-    async def note(error: Exception) -> None:
-        refused.append(str(error))
-
-    client = await nats.connect(system.nats_url("external"), error_cb=note)
-    for subject in ("wf.event.run.forged", "wf.rpc.step.report", "wf.rpc.approval.decide", "wf.task.step.a.b.1"):
-        await client.publish(subject, b"{}")
-    await client.flush()
-    await client.close()
-    assert len(refused) == 4
-    assert all("permissions violation" in each.lower() for each in refused)
-    assert ok(system.api.get("/workflow-runs", params={"limit": 1}))["items"]

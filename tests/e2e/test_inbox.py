@@ -1,5 +1,6 @@
 """Who is asked, who may answer, and what an answer counts for."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -150,3 +151,14 @@ def test_where_silence_leads(system: System) -> None:
         "approved": False, "decidedBy": None, "comment": None, "decidedAt": None
     }  # fmt: skip
     assert system.approvals(run["id"])[0]["status"] == "TIMED_OUT"
+
+
+def test_many_decide_at_once_and_one_decision_stands(system: System) -> None:
+    run_id, approval = asked(system, "race")
+    ways = ["approve", "reject"] * 4
+    with ThreadPoolExecutor(len(ways)) as pool:
+        answers = list(pool.map(lambda n: system.decide(run_id, approval["id"], ways[n], f"user{n}"), range(len(ways))))
+    assert sorted(answer.status_code for answer in answers) == [200, *[409] * 7]
+    (won,) = [answer.json()["status"] for answer in answers if answer.is_success]
+    system.finish(run_id, "COMPLETED" if won == "APPROVED" else "CANCELLED")
+    assert len(system.approvals(run_id)[0]["decisions"]) == 1

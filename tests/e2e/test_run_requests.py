@@ -1,5 +1,6 @@
 """Starting and listing runs over HTTP: idempotency, ids, refusals with a reason, pages, filters."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -180,3 +181,15 @@ def test_an_agent_is_shown(system: System) -> None:
     names = [found["name"] for found in system.all_pages("/agents", environment="default")]
     assert "host-cpu" in names
     assert names == sorted(names)
+
+
+def test_starts_of_one_id_or_one_key_at_once_are_one_run(system: System) -> None:
+    key = {"idempotency-key": "at-once"}
+    with ThreadPoolExecutor(8) as pool:
+        named = list(pool.map(lambda n: system.post_run("quick", {"n": n % 2}, runId="at-once"), range(8)))
+        keyed = list(pool.map(lambda _: system.post_run("quick", headers=key), range(8)))
+    assert sorted(answer.status_code for answer in named) == [201] * 4 + [409] * 4
+    assert {answer.status_code for answer in keyed} == {201}
+    assert len({answer.json()["id"] for answer in keyed}) == 1
+    for run_id in ("at-once", keyed[0].json()["id"]):
+        system.finish(run_id)

@@ -1,10 +1,11 @@
 """The event stream of a run: a snapshot, every event once and in order, taken up again without gap or repeat."""
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
 from tests.e2e.agents import Pipe
-from tests.e2e.workflows import agent, inject, store
+from tests.e2e.workflows import agent, foreach, inject, store
 from tests.support.driver import Frame, ok
 from tests.support.system import System
 
@@ -90,3 +91,12 @@ def test_the_stream_says_what_it_is(system: System) -> None:
     bad = system.api.get(f"/workflow-runs/{run_id}/stream", headers={"last-event-id": "x"})
     assert bad.status_code == 400
     assert ok(system.api.get(f"/workflow-runs/{run_id}"))["status"] == "COMPLETED"
+
+
+def test_many_listeners_while_many_runs_are_busy(system: System) -> None:
+    store(system, "busy", foreach("each", "items", [agent("work", "ok")], maxConcurrency=20))
+    runs = [system.start_run("busy", {"items": list(range(100))}) for _ in range(4)]
+    with ThreadPoolExecutor(12) as pool:
+        heard = list(pool.map(lambda n: list(system.stream(runs[n % 4], last_event_id=0)), range(12)))
+    for index, frames in enumerate(heard):
+        assert [frame.data for frame in frames[1:]] == system.events(runs[index % 4])

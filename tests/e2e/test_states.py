@@ -175,3 +175,37 @@ def test_a_missing_path_in_a_template_fails_the_step(system: System) -> None:
     assert "servic.name" in run["error"]["message"]
     assert "service" in run["error"]["message"]
     assert "one" in run["error"]["message"]
+
+
+def test_a_loop_that_never_ends(system: System) -> None:
+    again = switch("again", {"x == 1": "a"}, "never")
+    store(system, "endless", inject("a", {"x": 1}, next="again"), again, inject("never", {}))
+    run = system.finish(system.start_run("endless"), "FAILED")
+    assert run["error"]["type"] == "limit"
+    assert "10000 states" in run["error"]["message"]
+
+
+def test_sixteen_deep(system: System) -> None:
+    states = [agent("deep", "ok")]
+    for level in range(15):
+        states = [parallel(f"level{level}", {"in": states})]
+    store(system, "deep", *states)
+    value = system.finish(system.start_run("deep"))["output"]
+    for _ in range(15):
+        value = value["in"]["result"]
+    assert value == {"ok": True}
+    store_too_deep = {"id": "too-deep", "states": [parallel("a", {"b": [parallel("c", {"d": states})]})]}
+    checked = ok(system.api.post("/workflows/validate", json=store_too_deep))
+    assert checked["valid"] is False
+
+
+def test_a_no_in_one_of_many_iterations_ends_the_run(system: System) -> None:
+    store(system, "many-ask", foreach("each", "items", [ask("ask", "{{ item }}?")], maxConcurrency=60))
+    run_id = system.start_run("many-ask", {"items": list(range(60))})
+    system.wait_status(run_id, "WAITING_APPROVAL")
+    asked = system.all_pages(f"/workflow-runs/{run_id}/approvals", limit=7)
+    assert {found["message"] for found in asked} == {f"{item}?" for item in range(60)}
+    ok(system.reject(run_id, asked[0]["id"]))
+    system.finish(run_id, "CANCELLED")
+    statuses = [found["status"] for found in system.approvals(run_id)]
+    assert (statuses.count("REJECTED"), statuses.count("CANCELLED")) == (1, 59)

@@ -82,7 +82,7 @@ class System(Driver):
         return self._broker.url_for(user)
 
     def start(self, name: str) -> None:
-        """Start one part and return when it is ready."""
+        """Start one part and return when it is ready. From the main thread: what a thread starts dies with it."""
         if name == BROKER:
             self.nats.start()
             return
