@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from station.runtime.clock import from_rfc3339
+from station.runtime.clock import from_rfc3339, now_ms
 from tests.e2e.workflows import agent, ask, store, wait_timer
 from tests.support.driver import ok
 from tests.support.patient import patient
@@ -13,9 +13,9 @@ from tests.support.system import System
 MakeSystem = Callable[..., System]
 
 
-def pass_moment(moment: str) -> None:
-    """Return when that moment is over."""
-    time.sleep(max(0.0, from_rfc3339(moment) / 1000 - time.time()) + 0.05)
+def pass_moment(moment: int) -> None:
+    """Return when that moment, in milliseconds since 1970, is over."""
+    time.sleep(max(0, moment - now_ms()) / 1000 + 0.05)
 
 
 def test_what_comes_due_while_the_scheduler_is_dead_happens_when_it_is_back(make_system: MakeSystem) -> None:
@@ -31,12 +31,11 @@ def test_what_comes_due_while_the_scheduler_is_dead_happens_when_it_is_back(make
     retried = system.wait_event(runs["backoff"], "step_retry_scheduled")
     system.wait_event(runs["timer"], "state_entered")
     asked = {name: system.wait_approval(runs[name]) for name in ("deadline", "whole-run", "patient")}
-    due = [retried["data"]["nextAttemptAt"] if "nextAttemptAt" in retried["data"] else retried["at"]]
-    due += [asked["deadline"]["deadlineAt"], system.run(runs["whole-run"])["deadlineAt"]]
+    deadlines = [asked["deadline"]["deadlineAt"], system.run(runs["whole-run"])["deadlineAt"]]
+    due = [retried["data"]["wakeAt"], *map(from_rfc3339, deadlines)]
 
     system.kill("scheduler")
-    for moment in due:
-        pass_moment(moment)
+    pass_moment(max(due))
     system.start("scheduler")
 
     system.finish(runs["timer"])
@@ -57,8 +56,9 @@ def test_a_decision_made_while_the_scheduler_is_dead_is_taken_when_it_is_back(ma
     run_id = system.start_run("asks")
     asked = system.wait_approval(run_id)
     system.kill("scheduler")
-    with ThreadPoolExecutor() as alice:
-        decided = alice.submit(patient(system.url).approve, run_id, asked["id"])
+    client = patient(system.url)
+    with client.api, ThreadPoolExecutor() as alice:
+        decided = alice.submit(client.approve, run_id, asked["id"])
         system.start("scheduler")
         assert ok(decided.result())["status"] == "APPROVED"
     assert system.finish(run_id)["output"]["decidedBy"] == "user:alice"
