@@ -252,13 +252,24 @@ def test_an_item_is_written_to_only_in_its_own_scope():
     assert run.context["list"] == [{"n": 1}, {"n": 2}]
 
 
-def test_the_run_ends_at_its_limit_also_within_containers():
+def test_items_are_bounded_by_the_list_and_not_by_the_limit_against_loops():
     run = DrivenRun(
         workflow(foreach("f", "list", agent("a"), maxConcurrency=3)),
         {"list": list(range(9))},
-        limits=Limits(max_states=6),
+        limits=Limits(max_states=1),
     )
-    for _ in range(3):
+    for _ in range(9):
         run.work("a", 1, key=run.open("a")[0].scope.key)
-    assert (run.status, run.run.error.type, run.run.visited) == ("FAILED", "limit", 6)
+    assert run.status == "COMPLETED"
+
+
+def test_a_loop_within_an_item_meets_the_limit_and_ends_the_run():
+    again = [agent("a", next="s"), switch({"if": "index == 1", "next": "a"}, defaultNext="z"), inject("z", {})]
+    run = DrivenRun(
+        workflow(foreach("f", "list", *again, maxConcurrency=3)), {"list": [0, 1, 2]}, limits=Limits(max_states=6)
+    )
+    for _ in range(5):
+        if run.open("a"):
+            run.work("a", 1, key=run.open("a")[-1].scope.key)
+    assert (run.status, run.run.error.type) == ("FAILED", "limit")
     assert run.decisions[-1].tasks == []

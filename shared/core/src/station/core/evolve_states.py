@@ -36,10 +36,15 @@ def state_entered(run: Run, event: Event, data: StateEntered) -> None:
         started_at=None if data.action else event.at,
         children=_children(scope, data),
     )
-    run.visited += 1
+    run.visited += counts(scope, data.visit)
     run.open[step.step_id] = scope.current = step
     tally(run, step, 1)
     touch(run, step)
+
+
+def counts(scope: Scope, visit: int) -> bool:
+    """Tell whether a visit counts towards the limit against endless loops."""
+    return visit > 1 or scope.revisited or not scope.in_item
 
 
 def _children(scope: Scope, data: StateEntered) -> Children | None:
@@ -78,6 +83,8 @@ def _begin_scope(parent: Scope, path: ScopePath) -> Scope:
     children.begun += 1
     children.open += 1
     return Scope(
+        in_item=parent.in_item or isinstance(key, int),
+        revisited=parent.revisited or container.visit > 1,
         path=path,
         key=key,
         container=container,

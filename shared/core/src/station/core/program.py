@@ -37,6 +37,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of a run that an operator can set."""
 
     max_states: int = 10_000
+    """First visits for the items of a list are not counted."""
     max_output_bytes: int = 1024 * 1024
     max_context_bytes: int = 8 * 1024 * 1024
 

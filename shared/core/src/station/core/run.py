@@ -33,6 +33,10 @@ class Scope(msgspec.Struct, kw_only=True, eq=False):
     """Where the definition describes this scope: container names, and branch names for a parallel."""
     foreach_index: int | None = None
     visits: dict[str, int] = {}
+    in_item: bool = False
+    """Whether it is an iteration, or inside of one."""
+    revisited: bool = False
+    """Whether a container around it has been entered before."""
     current: Step | None = None
     ending: Any = None
     """The value of the state that ended the scope."""
@@ -167,7 +171,7 @@ class Run(msgspec.Struct, kw_only=True, eq=False):
     error: StepError | None = None
     seq: int = 0
     visited: int = 0
-    """States entered so far."""
+    """States entered so far, but for first visits for an item: those are bounded by the list."""
     scopes: dict[ScopePath, Scope] = {}
     open: dict[str, Step] = {}
     """Steps that have been entered and not exited, by step id."""

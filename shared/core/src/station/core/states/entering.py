@@ -7,7 +7,8 @@ from typing import Any, assert_never
 from station.contracts.errors import ErrorType, StepError
 from station.core.context import Hiding
 from station.core.definition import Foreach, Inject, Operation, Parallel, State, Switch
-from station.core.run import ScopePath, Step
+from station.core.evolve_states import counts
+from station.core.run import Scope, ScopePath, Step
 from station.core.states import foreach, inject, operation, parallel, switch
 from station.core.states.arrival import Arrival
 from station.core.turn import Entry, Turn
@@ -18,7 +19,7 @@ def work_off(turn: Turn) -> None:
     run, agenda = turn.run, turn.agenda
     while agenda and run.ended is None:
         entry = agenda.popleft()
-        if run.visited >= turn.limits.max_states:
+        if run.visited >= turn.limits.max_states and _counts(entry):
             _fail_over_limit(turn, entry)
             return
         enter(turn, entry)
@@ -75,9 +76,23 @@ def _first_arrival(turn: Turn, entry: Entry, container: Step) -> Arrival | None:
     return Arrival(turn.run.run_id, state, path, key if isinstance(key, int) else None, 1, layers)
 
 
+def _counts(entry: Entry) -> bool:
+    """Tell whether entering counts towards the limit; a scope that is yet to begin is judged by what is around it."""
+    scope = entry.scope
+    if entry.key is None:
+        return counts(scope, scope.visits.get(entry.state_name, 0) + 1)
+    return counts(scope, scope.current.visit if scope.current else 1) and not _first_item(scope)
+
+
+def _first_item(scope: Scope) -> bool:
+    container = scope.current
+    items = container is not None and container.children is not None and container.children.keys is None
+    return items and container is not None and container.visit == 1 and not scope.revisited
+
+
 def _fail_over_limit(turn: Turn, entry: Entry) -> None:
     message = (
-        f"the run has entered {turn.run.visited} states, the limit (STATION_MAX_STATES), and would go on to"
+        f"{turn.run.visited} states have been entered, the limit (STATION_MAX_STATES), and the way goes on to"
         f" {entry.state_name!r}: is there a loop that never ends?"
     )
     turn.fail_run(StepError(type=ErrorType.LIMIT, message=message, retryable=False), entry.state_name)
