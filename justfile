@@ -107,5 +107,9 @@ bench *ARGS: setup
 chaos *ARGS: setup
     python -m tests.chaos {{ ARGS }}
 
+# Send requests of every kind to a gateway, by its own OpenAPI document (tests/fuzz.py --seed N --max-examples N).
+fuzz *ARGS: setup
+    python -m tests.fuzz {{ ARGS }}
+
 # What continuous integration runs, and nothing else.
 ci: check test

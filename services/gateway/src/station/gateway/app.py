@@ -20,7 +20,7 @@ from station.gateway.feed import EventHub
 from station.gateway.http_problems import to_response
 from station.gateway.identity import Identity
 from station.gateway.link import Link
-from station.gateway.openapi import document_bytes, methods, openapi_config, query_names
+from station.gateway.openapi import document_bytes, methods, openapi_config, query_types
 from station.gateway.requests import MAX_BODY_BYTES, StrictRequest, check_query
 from station.gateway.settings import Settings, answered_hosts, is_loopback
 from station.gateway.sse import EventStreams, history_of
@@ -46,7 +46,7 @@ def build(settings: Settings, link: Link) -> Gateway:
         if request.method == "OPTIONS":  # Litestar's own answer knows only one handler of a path
             allow = {"Allow": methods(request.app, request.scope["path_template"])}
             return Response(None, status_code=204, headers=allow)
-        check_query(request, query_names(request.app)[str(request.route_handler.operation_id)])
+        check_query(request, query_types(request.app)[str(request.route_handler.operation_id)])
         return None
 
     api = Router(

@@ -64,12 +64,14 @@ def document_bytes(app: Litestar) -> bytes:
 
 
 @lru_cache(maxsize=4)
-def query_names(app: Litestar) -> dict[str, frozenset[str]]:
-    """The query parameters of each operation, by its id."""
+def query_types(app: Litestar) -> dict[str, dict[str, str | None]]:
+    """The query parameters of each operation, by its id, with their JSON types; None for one of a few words."""
     return {
-        operation["operationId"]: frozenset(
-            parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "query"
-        )
+        operation["operationId"]: {
+            parameter["name"]: parameter["schema"].get("type")
+            for parameter in operation.get("parameters", ())
+            if parameter["in"] == "query"
+        }
         for operation in _operations(document(app))
     }
 
@@ -90,6 +92,7 @@ def _finish(operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "path":
             parameter["name"] = _camel(parameter["name"])
+        parameter["schema"] = _without_null(parameter["schema"])
     _finish_body(operation.get("requestBody"))
     for status, response in operation["responses"].items():
         headers = response.setdefault("headers", {})
@@ -104,10 +107,18 @@ def _finish(operation: dict[str, Any]) -> None:
 def _finish_body(body: dict[str, Any] | None) -> None:
     """What Litestar calls a body or null is, over HTTP, a body or none."""
     content: dict[str, Any] = body["content"].get("application/json", {}) if body else {}
-    choices: list[dict[str, Any]] = content["schema"].get("oneOf", []) if content else []
-    if body and choices:
+    if body and content and "oneOf" in content["schema"]:
         body["required"] = False
-        content["schema"] = next(choice for choice in choices if choice != {"type": "null"})
+        content["schema"] = _without_null(content["schema"])
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter or a body is there or not; there is no way to send a null."""
+    choices = [choice for choice in schema.get("oneOf", ()) if choice != {"type": "null"}]
+    if not choices:
+        return schema
+    rest = {name: value for name, value in schema.items() if name != "oneOf"}
+    return {**rest, **choices[0]} if len(choices) == 1 else {**rest, "oneOf": choices}
 
 
 def _camel(text: str) -> str:

@@ -1,5 +1,7 @@
 """Reading a request: content types and bodies by our own strict rules, and no query parameter is ignored in silence."""
 
+from collections import Counter
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from litestar import Request
@@ -39,16 +41,30 @@ def require_content_type(request: Request[Any, Any, Any], accepted: tuple[str, .
     raise refuse(415, "content_type_unsupported", f"{what} Send Content-Type: {' or '.join(accepted)}.")
 
 
-def check_query(request: Request[Any, Any, Any], known: frozenset[str]) -> None:
-    """Refuse query parameters that the route does not have (400): a typo must not widen a list."""
-    names = sorted({name for name in request.query_params if name not in known})
-    if not names:
-        return
-    errors = [_unknown_parameter(name, known) for name in names]
-    raise refuse(400, "parameter_unknown", " ".join(problem.message for problem in errors), errors=errors)
+def check_query(request: Request[Any, Any, Any], known: Mapping[str, str | None]) -> None:
+    """Refuse query parameters that the route does not have, or not so (400): a typo must not widen a list.
+
+    ``known``: their JSON types by name.
+    """
+    given: list[tuple[str, str]] = list(request.query_params.multi_items())
+    counts = Counter(name for name, _ in given)
+    errors = [_unknown_parameter(name, known.keys()) for name in sorted(counts) if name not in known]
+    errors += [_repeated(name) for name, count in sorted(counts.items()) if count > 1 and known.get(name) != "array"]
+    # The decoder would take the word for "not given" where no text is wanted.
+    errors += [_null(name) for name, value in given if value == "null" and known.get(name) not in ("string", "array")]
+    if errors:
+        raise refuse(400, errors[0].code, " ".join(problem.message for problem in errors), errors=errors)
 
 
-def _unknown_parameter(name: str, known: frozenset[str]) -> Problem:
+def _repeated(name: str) -> Problem:
+    return Problem("parameter_invalid", f"query.{name}", f"query parameter {name} may be given once.", "Keep one.")
+
+
+def _null(name: str) -> Problem:
+    return Problem("parameter_invalid", f"query.{name}", f"query parameter {name} is null.", "Leave it out.")
+
+
+def _unknown_parameter(name: str, known: Collection[str]) -> Problem:
     close = nearest(name, known)
     some = f"It takes: {', '.join(sorted(known))}." if known else "It takes none."
     hint = f"Did you mean {close!r}?" if close else some
