@@ -22,7 +22,6 @@ from station.contracts.work import (
     StepTask,
 )
 from station.contracts.workflows import CreateWorkflow, Workflow
-from station.core.decision import Evaluation
 from station.runtime.bus import Bus
 from station.runtime.rpc import RpcContext, Served, serve
 from station.scheduler.app import Scheduler
@@ -125,7 +124,9 @@ class House:
             return [(found.check, found.detail) for found in examine(connection, 10_000).findings]
 
     def events(self, run_id: str) -> list[str]:
-        return [row[0] for row in self.rows("SELECT type FROM workflow_run_events WHERE run_id = ? ORDER BY seq", run_id)]
+        return [
+            row[0] for row in self.rows("SELECT type FROM workflow_run_events WHERE run_id = ? ORDER BY seq", run_id)
+        ]
 
     def status(self, run_id: str) -> str:
         return self.rows("SELECT status FROM workflow_runs WHERE run_id = ?", run_id)[0][0]
@@ -136,7 +137,9 @@ class House:
 
     # Requests
 
-    async def announce(self, *agents: str, runner: str = RUNNER, boot: int = BOOT, environments: Any = ("default",)) -> None:
+    async def announce(
+        self, *agents: str, runner: str = RUNNER, boot: int = BOOT, environments: Any = ("default",)
+    ) -> None:
         summaries = tuple(
             AgentSummary(name=name, environment=place, model="exec", source_file=f"{name}.prompt", digest=name)
             for place in environments
@@ -153,13 +156,14 @@ class House:
 
     async def start(self, workflow: str = "w", **fields: Any) -> RunView:
         fields.setdefault("actor", "user:alice")
-        return await self.by.runs.start(StartRun(workflow_id=workflow, **fields), CONTEXT)
+        return _as_sent(await self.by.runs.start(StartRun(workflow_id=workflow, **fields), CONTEXT))
 
     async def signal(self, run_id: str, name: str = "go", **fields: Any) -> SignalAccepted:
         return await self.by.runs.signal(SignalRun(run_id=run_id, name=name, **fields), CONTEXT)
 
     async def control(self, verb: str, run_id: str, **fields: Any) -> RunView:
-        return await getattr(self.by.runs, verb)(ControlRun(run_id=run_id, actor="user:alice", **fields), CONTEXT)
+        request = ControlRun(run_id=run_id, actor="user:alice", **fields)
+        return _as_sent(await getattr(self.by.runs, verb)(request, CONTEXT))
 
     # What a runner does
 
@@ -177,7 +181,14 @@ class House:
         return list(answer.claims)
 
     async def report(
-        self, step: StepRef, token: int | None, output: Any = None, *, runner: str = RUNNER, boot: int = BOOT, **fields: Any
+        self,
+        step: StepRef,
+        token: int | None,
+        output: Any = None,
+        *,
+        runner: str = RUNNER,
+        boot: int = BOOT,
+        **fields: Any,
     ) -> str:
         result = StepResult(
             run_id=step.run_id, step_id=step.step_id, attempt=step.attempt, token=token or 0, output=output, **fields
@@ -283,6 +294,11 @@ async def house(
     if found.sound:
         assert found.findings() == []
         assert broken == []
+
+
+def _as_sent(view: RunView) -> RunView:
+    """What goes over the bus: a view in memory moves on with its run."""
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(view), type=RunView)
 
 
 class _Nobody:

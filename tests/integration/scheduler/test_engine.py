@@ -17,6 +17,7 @@ from station.scheduler.engine.loading import UnknownRun, load_run
 from station.scheduler.store.writer import Unit
 from tests.support.run_invariants import snapshot
 from tests.support.scheduler_house import House, agent, approval, house, starlark, timer, waiting
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -115,11 +116,11 @@ async def test_an_evaluation_holds_its_run_and_no_other(home):
     run, other = await home.start(input={"n": 1}), await home.start("other")
     home.evaluators.may_answer.clear()
     held = asyncio.ensure_future(home.scheduler.engine.submit(run.id, signal("one")))
-    while not home.evaluators.asked:
-        await asyncio.sleep(0)
-    late = asyncio.ensure_future(home.scheduler.engine.submit_many([(run.id, signal("two", "x")), (other.id, signal("s"))]))
-    while home.status(other.id) != "COMPLETED":
-        await asyncio.sleep(0)
+    await eventually(lambda: home.evaluators.asked)
+    late = asyncio.ensure_future(
+        home.scheduler.engine.submit_many([(run.id, signal("two", "x")), (other.id, signal("s"))])
+    )
+    await eventually(lambda: home.status(other.id) == "COMPLETED")
     assert not held.done()
     assert "state_exited" not in home.events(run.id)
     home.evaluators.may_answer.set()

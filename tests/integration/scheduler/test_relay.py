@@ -274,4 +274,3 @@ async def test_stops_are_told_to_runners(home, url):
         assert msgspec.msgpack.decode(message.data)["steps"][0]["token"] == claim.token
     finally:
         await bus.close()
-

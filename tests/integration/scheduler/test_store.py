@@ -76,7 +76,9 @@ def test_a_migration_that_was_applied_is_not_applied_again(connection):
 def test_a_database_of_a_newer_program_is_refused(connection, database):
     connection.execute("PRAGMA user_version=9999")
     connection.close()
-    with pytest.raises(StoreError, match="schema version 9999, this program knows 1: it was written by a newer Station"):
+    with pytest.raises(
+        StoreError, match="schema version 9999, this program knows 1: it was written by a newer Station"
+    ):
         open_writer(database)
 
 
@@ -89,7 +91,7 @@ def test_what_is_no_database_is_refused(database):
 
 @pytest.mark.parametrize("url", ["station.db", "sqlite:///", "postgres://x/y"])
 def test_an_address_that_is_none_is_refused(url):
-    with pytest.raises(StoreError, match="must be sqlite:///path/to/station.db"):
+    with pytest.raises(StoreError, match=r"must be sqlite:///path/to/station\.db"):
         path_of(url)
 
 

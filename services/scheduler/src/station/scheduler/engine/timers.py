@@ -26,6 +26,7 @@ _LONGEST_SLEEP = 1.0  # so that a clock that is set is noticed soon
 _BATCH = 64
 _BATCHES_AT_ONCE = 8  # a turn that waits for an evaluation must not hold up the timers of other runs
 _RETRY_MS = 1_000
+_AGAIN_MS = 20
 _NEVER = 1 << 62
 _DEAD_KEPT = 1_024
 
@@ -150,8 +151,20 @@ class Timers:
             if isinstance(answer, Exception):
                 log.error("timer_failed", run_id=run_id, step_id=step_id or None, at=at, error=repr(answer))
                 self._arm((self._now() + _RETRY_MS, run_id, step_id, attempt))
-            elif self._now() < at and entry[1:3] not in self._armed:
-                self._arm(entry)  # the clock was set back meanwhile: it has not been time yet
+            elif not answer.events and not answer.tasks and self._still_counts(entry):
+                self._arm((max(at, self._now() + _AGAIN_MS), run_id, step_id, attempt))
+
+    def _still_counts(self, entry: _Entry) -> bool:
+        """Whether a timer that came to nothing must fire again: the clock was set back before it was decided."""
+        _, run_id, step_id, attempt = entry
+        slot = self._engine.runs.cached(run_id)
+        if slot is None or slot.run.paused or slot.run.ended is not None or entry[1:3] in self._armed:
+            return False
+        if step_id == _RUN:
+            return True
+        step = slot.run.open.get(step_id)
+        waits = step is not None and step.attempt == attempt and step.wake_at is not None
+        return step is not None and waits and step.status not in ENDED_STEPS
 
 
 def _message(entry: _Entry) -> messages.AnyMessage:
