@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tests.e2e.agents import Pipe
 from tests.e2e.workflows import agent, foreach, inject, store
-from tests.support.driver import Frame, ok
+from tests.support.driver import ok
+from tests.support.event_stream import Frame
 from tests.support.system import System
 
 

@@ -5,19 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import httpx
-import msgspec
+
+from tests.support.event_stream import Frame, frames_of, until
 
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
 PATIENCE = 30.0
 _POLL_SECONDS = 0.05
-
-
-class Frame(msgspec.Struct, frozen=True):
-    """One server-sent event; a comment has neither event nor data."""
-
-    id: str | None
-    event: str | None
-    data: Any
 
 
 class Driver:
@@ -174,7 +167,7 @@ class Driver:
             if answer.status_code != 200:
                 answer.read()
                 ok(answer)
-            yield from frames_of(_until(deadline, answer.iter_lines()))
+            yield from frames_of(until(deadline, answer.iter_lines()))
 
     def all_pages(self, path: str, **query: Any) -> list[dict[str, Any]]:
         """Every item of a list, page by page."""
@@ -223,27 +216,6 @@ def ok(answer: httpx.Response) -> Any:
     """The JSON of an answer that must not be a refusal."""
     assert answer.is_success, f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text}"
     return answer.json() if answer.content else None
-
-
-def _until(deadline: float, lines: Iterator[str]) -> Iterator[str]:
-    """The lines that come in time: a stream that only says that it lives is never silent for too long."""
-    for line in lines:
-        if time.monotonic() > deadline:
-            raise httpx.ReadTimeout("nothing that counts came in time")
-        yield line
-
-
-def frames_of(lines: Iterator[str]) -> Iterator[Frame]:
-    """Server-sent events from the lines of a body."""
-    fields: dict[str, str] = {}
-    for line in lines:
-        if not line:
-            if "event" in fields:
-                yield Frame(fields.get("id"), fields["event"], msgspec.json.decode(fields["data"]))
-            fields = {}
-        elif not line.startswith(":"):
-            name, _, value = line.partition(":")
-            fields[name] = value.removeprefix(" ")
 
 
 def _id_of(text: str) -> str:
