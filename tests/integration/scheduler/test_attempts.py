@@ -156,6 +156,26 @@ async def test_a_new_boot_voids_what_the_old_one_held_at_once(home):
     assert await home.report(step, claim.token, 1) == "fenced"
 
 
+async def test_a_new_boot_voids_a_claim_of_the_old_one_that_is_still_being_decided(home, monkeypatch):
+    run = await home.start()
+    (step,) = home.open_steps(run.id)
+    runs, may_load = home.scheduler.engine.runs, asyncio.Event()
+    load = runs._load
+
+    async def load_late(run_id):
+        await may_load.wait()
+        return await load(run_id)
+
+    monkeypatch.setattr(runs, "_load", load_late)
+    runs.drop(runs.cached(run.id))
+    claiming = asyncio.ensure_future(home.claim(step, boot=1))
+    await eventually(lambda: run.id in runs._loading)
+    await home.announce(boot=2)
+    may_load.set()
+    await claiming
+    assert home.open_steps(run.id) == [step]
+
+
 async def test_a_new_boot_frees_what_the_old_one_had_fetched_and_not_claimed(home):
     relaying = asyncio.ensure_future(home.scheduler.relay.run())
     run = await home.start()

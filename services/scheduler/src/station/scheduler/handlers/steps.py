@@ -85,6 +85,7 @@ class StepRequests:
                 for step, agent_run_id in zip(request.steps, ids, strict=True)
             ]
         )
+        await self._void_if_outdated(request.runner, request.boot)
         room = _OUTPUT_BYTES // max(1, len(request.steps))
         claims = [await self._claim(step, answer, room) for step, answer in zip(request.steps, answers, strict=True)]
         for claim in claims:
@@ -129,6 +130,12 @@ class StepRequests:
         if await self._runners.note(request.runner, request.boot):
             await self._reconcile.runner_restarted(request.runner, request.boot)
         return Done()
+
+    async def _void_if_outdated(self, runner: str, boot: int) -> None:
+        """A new start may have been announced while the claim of an older one was being decided, and not seen it."""
+        known = self._runners.boot_of(runner)
+        if known is not None and boot < known:
+            await self._reconcile.hand_out_again(self._attempts.of_earlier_boots(runner, known))
 
     def _check_boot(self, runner: str, boot: int) -> None:
         known = self._runners.boot_of(runner)
