@@ -140,6 +140,8 @@ def _left(tasks: int) -> Iterator[Violation]:
 def _violations(fleet: Fleet, killer: Killer, traffic: Traffic, found: record.Record) -> Iterator[Violation]:
     for fall in killer.fallen:
         yield Violation("fell", fall.name, f"{fall.what}:\n{fall.log}")
+    for crash in fleet.crashes():
+        yield Violation("traceback", "log", crash)
     for finding in doctor(fleet.sqlite, limit=1_000_000).findings:
         yield Violation(finding.check, finding.subject, finding.detail)
     if found.outbox:

@@ -18,6 +18,8 @@ from tests.support.system import BROKER, SERVICES, System
 SECOND_RUNNER = "agent-runner-2"
 PARTS = (BROKER, *SERVICES, SECOND_RUNNER)
 STOP_SECONDS = 15.0
+SHOWN = 3000
+"""Of a log, its last so many characters."""
 
 
 class Fall(Struct, frozen=True):
@@ -121,8 +123,13 @@ class Fleet(System):
                 found.append(self._fall(name, f"did not end within {STOP_SECONDS} s of SIGTERM"))
         return found
 
+    def crashes(self) -> list[str]:
+        """Every traceback in a log, a line each; what a killed process was writing may be half a line."""
+        lines = [(name, line) for name in PARTS if name != BROKER for line in self.log_of(name).splitlines()]
+        return [f"{name}: {line[-SHOWN:]}" for name, line in lines if "Traceback (most recent call last)" in line]
+
     def _fall(self, name: str, what: str) -> Fall:
-        return Fall(name, what, self.log_of(name)[-3000:])
+        return Fall(name, what, self.log_of(name)[-SHOWN:])
 
     def metrics(self, name: str) -> dict[str, float]:
         """Plain figures of a service by name; empty while it does not answer."""
