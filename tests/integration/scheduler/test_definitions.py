@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -23,6 +24,7 @@ from station.contracts.workflows import (
 from station.runtime.errors import Refused
 from tests.support.scheduler_house import CONTEXT, House, agent, approval, definition, house, timer, waiting
 
+_WRITES = itertools.count(1)
 FILE = "default/workflows/w.workflow.json"
 
 
@@ -67,14 +69,9 @@ def write(environments: Path, *states: dict[str, Any], name: str = FILE, identit
     path = environments / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(definition(*states, identity=identity, **fields))
-    moment = path.stat().st_mtime_ns + write_number()
+    moment = path.stat().st_mtime_ns + next(_WRITES) * 1_000_000  # two within the resolution of the clock differ
     os.utime(path, ns=(moment, moment))
     return path
-
-
-def write_number(count=iter(range(1, 10_000))) -> int:
-    """So that two writes within the clock's resolution differ."""
-    return next(count) * 1_000_000
 
 
 def facts(home: House, identity: str = "w") -> tuple[Any, ...]:

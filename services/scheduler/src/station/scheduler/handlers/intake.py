@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -33,6 +34,8 @@ log = get_logger("intake")
 TAKEN = metrics.counter("intake_total", "Messages from other systems, by what became of them.", ["kind", "outcome"])
 _BATCH = 64
 _LATER_SECONDS = 1
+_FORGOTTEN_SECONDS = 10.0
+"""A message that was to come again and did not: the stream was wiped meanwhile."""
 _PATIENCE = 10
 """How often a message is offered to a service that fails at it."""
 
@@ -45,6 +48,8 @@ class Intake:
         self._runs = runs
         self._writer = writer
         self._now = now
+        self._waiting: dict[str, dict[int, float]] = {}
+        """By run: places in the stream of messages that must come again, and until when that is believed."""
 
     async def run(self) -> None:
         """Consume for ever."""
@@ -61,12 +66,20 @@ class Intake:
             await asyncio.gather(*(self._in_order(run_id, found, handle) for run_id, found in by_run.items()))
 
     async def _in_order(self, run_id: str, messages: list[Msg], handle: Callable[[Msg, str], Any]) -> None:
-        """Take the messages of a run; what must wait has those that follow wait as well."""
-        for index, message in enumerate(messages):
-            if not await self._take(run_id, message, handle):
-                for follower in messages[index + 1 :]:
-                    await _answer(follower.nak(delay=_LATER_SECONDS))
-                return
+        """Take the messages of a run in the order of the stream; what must wait has those that follow wait as well."""
+        for message in sorted(messages, key=_place):
+            place, now = _place(message), monotonic()
+            if any(earlier < place and now < until for earlier, until in self._waiting.get(run_id, {}).items()):
+                taken = await self._later(message, message.subject.split(".")[2], "one before it must come again first")
+            else:
+                taken = await self._take(run_id, message, handle)
+            waiting = self._waiting.setdefault(run_id, {})
+            if taken:
+                waiting.pop(place, None)
+            else:
+                waiting[place] = now + _FORGOTTEN_SECONDS
+            if not any(now < until for until in waiting.values()):
+                del self._waiting[run_id]
 
     async def _take(self, run_id: str, message: Msg, handle: Callable[[Msg, str], Any]) -> bool:
         """Take one message; False if it must come again."""
@@ -171,6 +184,10 @@ def _decode(message: Msg, wanted: type[Any]) -> Any:
 def _may_pass(status: int, message: Msg) -> bool:
     """Whether a refusal is not the message's fault: a service is away, or has failed, though not time after time."""
     return status == 503 or (status == 500 and message.metadata.num_delivered < _PATIENCE)
+
+
+def _place(message: Msg) -> int:
+    return message.metadata.sequence.stream
 
 
 async def _answer(acknowledgement: Awaitable[None]) -> None:
