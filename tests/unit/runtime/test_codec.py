@@ -1,9 +1,12 @@
 """Messages go to bytes and back, and what cannot be read says where and why."""
 
+import contextlib
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from station.contracts.agents import AnnounceRunner
 from station.contracts.runs import ListEvents, ListRuns, StartRun
@@ -36,6 +39,7 @@ def test_a_field_of_a_newer_version_is_passed_over() -> None:
         (b'{"runner": "r", "boot": 1}', "", "missing required field `results`"),
         (b'{"runner": ', "", "truncated"),
         (b"\xff", "", "not application/json"),
+        (b'{"runner": "\xff"}', "", "invalid start byte"),
         (b"", "", "truncated"),
         (b'{"x":' + b"[" * 100_000, "", "nested too deep"),
     ],
@@ -48,9 +52,26 @@ def test_what_cannot_be_read_says_where_and_why(body: bytes, pointer: str, words
     assert caught.value.problem.hint
 
 
-def test_damaged_msgpack_is_refused() -> None:
-    with pytest.raises(Undecodable, match="truncated"):
-        decode(encode(REPORT)[:-1], ReportResults)
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (encode(REPORT)[:-1], "truncated"),
+        (encode(REPORT).replace(b"run_1", b"run_\xff"), "can't decode byte 0xff"),
+    ],
+    ids=["cut", "no UTF-8"],
+)
+def test_damaged_msgpack_is_refused(body: bytes, words: str) -> None:
+    with pytest.raises(Undecodable, match=words):
+        decode(body, ReportResults)
+
+
+@given(st.binary(), st.sampled_from([JSON, MSGPACK]))
+def test_no_bytes_are_more_than_undecodable(body: bytes, content_type: str) -> None:
+    with contextlib.suppress(Undecodable):
+        decode(body, ReportResults, content_type)
+    for place in range(len(encode(REPORT))):
+        with contextlib.suppress(Undecodable):
+            decode(encode(REPORT)[:place] + body[:2] + encode(REPORT)[place + 2 :], ReportResults)
 
 
 def test_an_unknown_content_type_is_refused_with_those_that_are_known() -> None:

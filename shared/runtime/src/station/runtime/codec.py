@@ -37,7 +37,7 @@ def decode(body: bytes, type: type[T], content_type: str = MSGPACK) -> T:
     except msgspec.ValidationError as error:
         why, _, where = str(error).partition(" - at `$")
         raise Undecodable(_problem(why + ".", path=_pointer(where.rstrip("`")))) from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Undecodable(_problem(f"This is not {content_type}: {error}.")) from None
     except RecursionError:
         raise Undecodable(_problem("The body is nested too deep.")) from None

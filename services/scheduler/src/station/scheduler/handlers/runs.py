@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -15,6 +16,7 @@ from station.core.decision import Decision
 from station.core.program import Limits, Program
 from station.core.run import Run
 from station.core.schemas import violations
+from station.runtime import codec
 from station.runtime.ids import new_id
 from station.runtime.rpc import RpcContext, refuse
 from station.scheduler.engine.engine import Also, Engine, NotStored
@@ -58,6 +60,7 @@ class RunCommands:
             raise refusals.invalid(
                 "run_id_invalid", f"runId {request.run_id!r} must be 1 to 128 of the characters A-Z a-z 0-9 _ -."
             )
+        request = msgspec.structs.replace(request, input=_as_json(request.input, context))
         return await self._idempotency.once(
             principal=request.actor,
             key=request.idempotency_key,
@@ -79,12 +82,13 @@ class RunCommands:
         """End a run."""
         return await self._control(request, messages.Cancel(actor=request.actor, reason=request.reason))
 
-    async def signal(self, request: SignalRun, _: RpcContext | None = None) -> SignalAccepted:
+    async def signal(self, request: SignalRun, context: RpcContext | None = None) -> SignalAccepted:
         """Deliver a signal."""
         if not request.name:
             raise refusals.invalid("signal_invalid", "A signal needs a name.")
         if not storable(request.payload):
             raise refusals.invalid("signal_invalid", _TOO_BIG_A_NUMBER.message)
+        request = msgspec.structs.replace(request, payload=_as_json(request.payload, context))
         identity = request.id or new_id("sig")
         accepted = SignalAccepted(run_id=request.run_id, id=identity, name=request.name)
 
@@ -206,6 +210,16 @@ class RunCommands:
             return []
         message = f"the input has {size} bytes; the limit is {self._limits.max_context_bytes}"
         return [Problem("payload_too_large", "/input", message)]
+
+
+def _as_json(value: Any, context: RpcContext | None) -> Any:
+    """Give what was sent as it will be stored: msgpack also holds NaN, bytes, moments and names of any type."""
+    if context is not None and context.content_type == codec.JSON:
+        return value
+    try:
+        return msgspec.json.decode(msgspec.json.encode(value))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise refusals.invalid("input_invalid", f"What was sent cannot be said in JSON: {error}.") from None
 
 
 async def slot_of(engine: Engine, run_id: str) -> Slot:
