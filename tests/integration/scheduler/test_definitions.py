@@ -187,7 +187,9 @@ async def test_changes_at_the_same_moment_are_one_after_the_other(home):
     outcomes = await asyncio.gather(*(update(home, timer("t", number)) for number in range(10)))
     assert sorted(one.version for one in outcomes) == list(range(2, 12))
     updated, _ = await asyncio.gather(update(home, timer("t", 99)), delete(home), return_exceptions=True)
-    assert isinstance(updated, Workflow) or updated.failure.code == "workflow_not_found"
+    if not isinstance(updated, Workflow):
+        assert isinstance(updated, Refused)
+        assert updated.failure.code == "workflow_not_found"
 
 
 # By file

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from station.contracts import subjects
-from station.contracts.approvals import DecideApproval
+from station.contracts.approvals import ApprovalView, DecideApproval
 from station.contracts.runs import RunView, StartRun
 from station.runtime.bus import Bus
 from station.runtime.errors import Refused
@@ -252,6 +252,7 @@ async def test_a_decision_that_waits_for_an_evaluation_is_told_who_was_first(hom
     await asyncio.sleep(0)
     slot.release()
     first, second = await both
+    assert isinstance(first, ApprovalView)
     assert first.status == "APPROVED"
     assert isinstance(second, Refused)
     assert second.failure.context["decision"]["by"] == "user:u0"
