@@ -25,6 +25,7 @@ PROGRAMS = {
     "odd-numbers": "print('{\"n\": 1e400}')",
     "deep": "print('[' * 40_000 + ']' * 40_000)",
     "template": 'print(\'{"text": "{{ secret }} {{ ctx.secret }} {% x %}"}\')',
+    "gate": "import json, sys; print(open(json.load(sys.stdin)['variables']['pipe']).read())",
     "echo": "import json, sys; print(json.dumps(json.load(sys.stdin)['variables']))",
 }
 OBJECT = {"schema": {"type": "object"}}

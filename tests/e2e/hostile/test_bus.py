@@ -5,7 +5,6 @@ import random
 import subprocess
 import sys
 
-import httpx
 import msgspec
 
 from station.contracts.catalog import CONTROLS, EVENTS, REQUESTS, Exchange
@@ -13,7 +12,7 @@ from station.contracts.health import Finding
 from station.core.identity import step_id
 from station.scheduler.doctor import check
 from tests.e2e.hostile.bus import Hands, broken, extreme_body, no_text, status_of
-from tests.e2e.hostile.processes import frozen
+from tests.e2e.hostile.processes import figure, frozen
 from tests.e2e.workflows import agent, ask, inject, store, wait_signal
 from tests.support.driver import ok
 from tests.support.examples import example
@@ -74,7 +73,7 @@ async def test_what_other_systems_publish_in_vain_is_kept_counted_and_listed(uns
     assert "contract version '99'" in reasons["wf.task.run.future-run"]
     assert "no-such" in reasons["wf.task.run.no-workflow"]
     assert _listed_by_the_doctor(unshaken) == wanted
-    assert _counted(unshaken) >= len(bodies)
+    assert figure(unshaken, "scheduler", "intake_total", 'outcome="set_aside"') >= len(bodies)
 
 
 async def test_garbage_in_the_place_of_a_task_costs_its_step_nothing_but_time(unshaken: System) -> None:
@@ -99,6 +98,7 @@ async def test_garbage_in_the_place_of_a_task_costs_its_step_nothing_but_time(un
             ok(unshaken.signal(run_id, "go"))
             unshaken.wait_event(run_id, "signal_consumed")
     assert unshaken.finish(run_id)["status"] == "COMPLETED"
+    assert figure(unshaken, "agent-runner", "runner_tasks_undecodable_total") >= 4
     assert len(unshaken.records("agent-runner", "task_undecodable")) >= 4
     assert len(unshaken.records("approval-service", "approval_task_undecodable")) >= 3
     async with Hands(unshaken) as hands:
@@ -154,9 +154,3 @@ def _listed_by_the_doctor(system: System) -> int:
     environment = {**os.environ, "STATION_DATA_DIR": str(system.data_dir)}
     done = subprocess.run(command, capture_output=True, check=False, env=environment)
     return len(msgspec.json.decode(done.stdout)["report"]["deadLetters"])
-
-
-def _counted(system: System) -> float:
-    where = msgspec.json.decode((system.data_dir / "run" / "scheduler.json").read_bytes())["url"]
-    lines = httpx.get(f"{where}/metrics").text.splitlines()
-    return sum(float(line.split()[-1]) for line in lines if "intake_total{" in line and 'outcome="set_aside"' in line)

@@ -14,6 +14,7 @@ log = get_logger("scheduler")
 T = TypeVar("T")
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
 SERVER_ERROR = 500
+STORE_AWAY = 503
 
 
 class Scheduler:
@@ -31,6 +32,8 @@ class Scheduler:
     async def ask(self, subject: str, message: object, answer_type: type[T]) -> T:
         """Ask again until there is an answer; the pause grows to half a second.
 
+        A scheduler whose store takes nothing now, such as on a full disk, is as good as away.
+
         Raises:
             Refused: the scheduler will not do this, or fails at it; whether to insist is the caller's to say.
         """
@@ -39,7 +42,11 @@ class Scheduler:
             try:
                 return await self.ask_once(subject, message, answer_type)
             except Unavailable:
-                metrics.RETRIES.inc()
+                pass
+            except Refused as refused:
+                if refused.failure.status != STORE_AWAY:
+                    raise
+            metrics.RETRIES.inc()
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - so that runners do not come in step
             pause = min(pause * 2, LONGEST_PAUSE)
 
