@@ -13,7 +13,8 @@ from tests.chaos_rig.laws import Violation
 from tests.chaos_rig.machine import Machine
 from tests.chaos_rig.recovery import Spread
 
-SHOWN = 25
+SHOWN = 3
+LONGEST = 1500
 
 
 class Faults(Struct, frozen=True):
@@ -97,7 +98,7 @@ def show(report: Report) -> str:
         for name, one in found.items():
             lines.append(f"  {name:<30}{one.count:5}{one.p50:7}{one.p99:7}{one.max:7}")
     lines.append(f"{'violations':<26}{len(report.violations)}")
-    lines += [f"  {violation}" for violation in report.violations[:SHOWN]]
+    lines += _shown(report.violations)
     return "\n".join(lines)
 
 
@@ -131,6 +132,16 @@ def _figures(report: Report) -> Iterator[tuple[str, str]]:
     yield "stream empty after that", f"{report.drained_seconds} s"
     yield "outbox at worst", depth
     yield "step unclaimed at worst", f"{worst.queue_age_seconds:.1f} s ({worst.samples} samples of the metrics)"
+
+
+def _shown(violations: Sequence[Violation]) -> Iterator[str]:
+    """The first few of each kind; all of them are in the JSON."""
+    kinds: dict[str, list[Violation]] = {}
+    for violation in violations:
+        kinds.setdefault(violation.check, []).append(violation)
+    for check, found in kinds.items():
+        yield f"  {check}: {len(found)}"
+        yield from (f"    {violation.subject}: {violation.detail[-LONGEST:]}" for violation in found[:SHOWN])
 
 
 def _counts(found: dict[str, int]) -> str:
