@@ -58,11 +58,12 @@ class Queries:
 
     async def run(self, request: GetRun, _: RpcContext) -> RunView:
         """Show one run."""
-        row = await self._reader.row(_RUN, (request.run_id,))
-        if row is None:
-            raise refusals.run_not_found(request.run_id)
-        if row[10] is None:
-            return await self._live(request.run_id)
+        row = await self._check(request.run_id)
+        while row[10] is None:
+            view = await self._live(request.run_id)
+            if view is not None:
+                return view
+            row = await self._check(request.run_id)
         document = await self._reader.row(_DOCUMENT, (request.run_id,))
         given, context, output = document or ("{}", None, None)
         return RunView(
@@ -73,17 +74,15 @@ class Queries:
             last_seq=row[12],
         )
 
-    async def _live(self, run_id: str) -> RunView:
-        """Show a run that has not ended: what of it is on disk, and nothing that may still fail to get there."""
-        while True:
-            slot = await self._engine.ready(run_id)
-            view = views.run_view(slot.run)
-            if not slot.pending:
-                return view
-            taken = msgspec.msgpack.decode(msgspec.msgpack.encode(view), type=RunView)  # the run moves on meanwhile
-            await self._engine.writer.barrier()
-            if not slot.dropped or slot.run.ended is not None:
-                return taken
+    async def _live(self, run_id: str) -> RunView | None:
+        """Show a run as it is on disk, with nothing that may still fail; None if it left memory meanwhile."""
+        slot = await self._engine.ready(run_id)
+        view = views.run_view(slot.run)
+        if not slot.pending:
+            return view
+        taken = msgspec.msgpack.decode(msgspec.msgpack.encode(view), type=RunView)  # the run moves on meanwhile
+        await self._engine.writer.barrier()
+        return None if slot.dropped else taken
 
     async def runs(self, request: ListRuns, _: RpcContext) -> RunPage:
         """Show runs, newest first."""
