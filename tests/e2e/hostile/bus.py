@@ -1,8 +1,10 @@
 """A hand on the bus, as any of its users: what it sends need not make sense."""
 
 import random
+import socket
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import msgspec
 import msgspec.inspect as shapes
@@ -48,6 +50,22 @@ class Hands:
 
     async def _note(self, error: Exception) -> None:
         self.errors.append(str(error))
+
+
+def send_raw(system: System, user: str, messages: list[tuple[str, bytes, bytes]]) -> None:
+    """Publish messages, each a subject, the bytes of its headers as they are, and a body, as no client would."""
+    url = urlsplit(system.nats_url(user))
+    connect = {"user": url.username, "pass": url.password, "headers": True, "verbose": False, "pedantic": False}
+    with socket.create_connection((str(url.hostname), url.port or 4222), 10) as connection:
+        connection.sendall(b"CONNECT " + msgspec.json.encode(connect) + b"\r\n")
+        for subject, headers, body in messages:
+            sizes = f"{len(headers)} {len(headers) + len(body)}"
+            connection.sendall(f"HPUB {subject} {sizes}\r\n".encode() + headers + body + b"\r\n")
+        connection.sendall(b"PING\r\n")
+        answers = b""
+        while b"PONG\r\n" not in answers:
+            answers += connection.recv(65536)
+        assert b"-ERR" not in answers, answers
 
 
 def no_text(whole: bytes) -> bytes:

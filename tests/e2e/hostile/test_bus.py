@@ -11,17 +11,35 @@ from station.contracts.catalog import CONTROLS, EVENTS, REQUESTS, Exchange
 from station.contracts.health import Finding
 from station.core.identity import step_id
 from station.scheduler.doctor import check
-from tests.e2e.hostile.bus import Hands, broken, extreme_body, no_text, status_of
+from tests.e2e.hostile.bus import Hands, broken, extreme_body, no_text, send_raw, status_of
 from tests.e2e.hostile.processes import figure, frozen
 from tests.e2e.workflows import agent, ask, inject, store, wait_signal
 from tests.support.driver import ok
 from tests.support.examples import example
-from tests.support.system import System
+from tests.support.system import SERVICES, System
 from tests.support.waiting import eventually
 
 JSON = {"content-type": "application/json"}
 FUTURE = {**JSON, "station-contract": "99"}
 SEED = 20_251
+UNREADABLE = (
+    b"garbage",
+    b"NATS/1.0",
+    b"NATS/1.0\r\n",
+    b"NATS/1.0 5\xff3\r\n\r\n",
+    b"NATS/1.0 503 \xff\r\n\r\n",
+    b"NATS/1.0\r\n\xff: \xff\r\n\r\n",
+    b"\r\n\r\n",
+    b"NATS/1.0 408\r\n\r\n",
+    b"NATS/1.0 503\r\n\r\n",
+    b"NATS/1.0 100 Idle Heartbeat\r\n\r\n",
+)
+HEADED = {
+    "external": ("wf.task.run.headed-", "wf.task.resume.headed-", "wf.rpc.query.runs"),
+    "scheduler": ("wf.task.step.headed.x.", "wf.task.approval.headed.x", "wf.control.cancel.h", "wf.event.run.h"),
+    "gateway": ("wf.rpc.inbox.list",),
+    "agent-runner": ("wf.rpc.step.claim",),
+}
 
 
 async def test_requests_that_make_no_sense_are_refused_never_failed_on(unshaken: System) -> None:
@@ -106,6 +124,26 @@ async def test_garbage_in_the_place_of_a_task_costs_its_step_nothing_but_time(un
         assert info.state.messages == 0, "something is retried for ever"
 
 
+async def test_headers_that_nobody_can_read_make_nobody_deaf(unshaken: System) -> None:
+    """They belong to their message alone; the next one of the same connection is taken."""
+    store(unshaken, "headed", agent("work", "ok"))
+    before = _disconnections(unshaken)
+    for user, subjects in HEADED.items():
+        for subject in subjects:
+            messages = [(f"{subject}{n}", headers, b"{}") for n, headers in enumerate(UNREADABLE)]
+            if subject.startswith("wf.rpc."):
+                messages = [(subject, headers, b"{}") for headers in UNREADABLE]
+            send_raw(unshaken, user, messages)
+    for name in SERVICES:
+        answer = unshaken.readyz(name)
+        assert answer is not None, name
+        assert answer.status_code == 200, answer.text
+    assert unshaken.finish(unshaken.start_run("headed"))["status"] == "COMPLETED"
+    assert _disconnections(unshaken) == before
+    headed = {f"wf.task.{kind}.headed-{n}" for kind in ("run", "resume") for n in range(len(UNREADABLE))}
+    await eventually(lambda: headed <= {letter.subject for letter in check(unshaken.sqlite, 1).dead_letters})
+
+
 async def test_garbage_among_events_and_commands_reaches_no_client(unshaken: System) -> None:
     """While a run is streamed and asks for a person: neither the stream nor the run takes notice."""
     store(unshaken, "listened", ask("ask", next="work"), agent("work", "ok"))
@@ -143,6 +181,10 @@ def _requests(chance: random.Random, exchange: Exchange) -> list[tuple[bytes, di
 
 def _work_of(run_id: str) -> str:
     return step_id(run_id, "work", (), None, 1)
+
+
+def _disconnections(system: System) -> int:
+    return sum(len(system.records(name, "bus_disconnected")) for name in SERVICES)
 
 
 def _at_least(count: int, letters: tuple[Finding, ...]) -> tuple[Finding, ...]:

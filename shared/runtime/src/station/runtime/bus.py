@@ -8,13 +8,13 @@ from time import monotonic
 from typing import Any, Self, TypeVar
 
 from nats import errors as nats_errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from station.contracts.errors import Failure
 from station.contracts.headers import CONTENT_TYPE, CONTRACT_VERSION, ERROR_CODE, ERROR_TEXT, MSGPACK, VERSION
 from station.runtime import codec, lifecycle, metrics
+from station.runtime.client import PatientClient
 from station.runtime.errors import Refused, Unavailable, Undecodable
 from station.runtime.logging import get_logger
 from station.runtime.replies import Replies
@@ -37,7 +37,7 @@ class Bus:
     """One connection. Make it with `Bus.connect`; ``nc`` and ``js`` are the plain clients for what is not here."""
 
     def __init__(self, *, name: str, inbox_prefix: str) -> None:
-        self.nc = Client()
+        self.nc = PatientClient()
         self.js = JetStreamContext(self.nc, timeout=2)
         self._options = connection_options(name, inbox_prefix)
         self._replies = Replies(self.nc)
