@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -160,6 +161,26 @@ def test_closing_while_the_broker_dies_is_harmless(nats_server: NatsServer) -> N
         await bus.close()
 
     uvloop.run(close_late())  # the loop of every service; it tells of a closed transport in its own way
+
+
+def test_what_is_sent_before_the_end_is_noticed_goes_with_the_next_connection(nats_server: NatsServer) -> None:  # noqa: F811
+    async def send_late() -> list[bytes]:
+        bus, other = [await Bus.connect(nats_server.url, name=name) for name in ("sender", "listener")]
+        heard = await other.nc.subscribe("late")
+        await other.flush()
+        client: Any = bus.nc
+        client._transport._io_writer.transport.abort()
+        await bus.publish("late", b"first")
+        await asyncio.wait([client._flusher_task])  # it has met the closed transport; nobody else has yet
+        try:
+            await bus.publish("late", b"second")
+            return [(await heard.next_msg(timeout=30)).data for _ in range(2)]
+        finally:
+            await heard.unsubscribe()
+            await bus.close()
+            await other.close()
+
+    assert uvloop.run(send_late()) == [b"first", b"second"]
 
 
 async def test_closing_twice_is_harmless_and_asking_after_it_is_told(bus: Bus) -> None:

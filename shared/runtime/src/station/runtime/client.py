@@ -1,4 +1,7 @@
-"""The NATS client, deaf to nothing: headers that cannot be read belong to one message and end no connection."""
+"""The NATS client, deaf to nothing: unreadable headers and a broker that has just died break no other work."""
+
+import asyncio
+from typing import Any
 
 from nats.aio.client import Client
 
@@ -19,3 +22,16 @@ class PatientClient(Client):
         except Exception as error:  # noqa: BLE001 - anybody may have sent them, and they may be anything
             await self._error_cb(error)
             return {CONTRACT_VERSION: UNREADABLE}
+
+    async def _flush_pending(self, force_flush: bool = False) -> Any:  # noqa: FBT001, FBT002 - the library's signature
+        """Between a broker's end and the moment it is noticed, uvloop refuses to write with a RuntimeError.
+
+        Nothing is lost by it: what was to be sent stays pending, as while disconnected, and goes out with the next
+        connection.
+        """
+        try:
+            return await super()._flush_pending(force_flush)
+        except (RuntimeError, OSError):
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            future.set_result(None)
+            return future
