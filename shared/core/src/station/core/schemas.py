@@ -12,8 +12,6 @@ from typing import Any, NoReturn, TypeAlias, cast
 
 import jsonschema_rs
 import msgspec
-from jsonschema import Draft202012Validator
-from jsonschema.validators import validator_for
 
 from station.contracts.problems import Problem
 from station.core.codes import Code
@@ -76,6 +74,10 @@ def _refuse(uri: str) -> NoReturn:
 
 
 def _meta_problems(schema: Any) -> Iterator[Problem]:
+    # A twentieth of a second that only whoever checks a schema has to pay, and no service at its start.
+    from jsonschema import Draft202012Validator  # noqa: PLC0415
+    from jsonschema.validators import validator_for  # noqa: PLC0415
+
     language = schema.get("$schema") if is_object(schema) else None
     validator: Any = Draft202012Validator
     if isinstance(language, str):

@@ -14,14 +14,12 @@ from station.runtime.broker import Broker
 
 BROKER = "nats-server"
 SERVICES = ("scheduler", "agent-runner", "approval-service", "gateway")
-STAGES = (("scheduler",), ("agent-runner", "approval-service", "gateway"))
-"""What is in one stage starts together, once the stage before is ready."""
 
 
 def stages(settings: LocalSettings, broker: Broker | None) -> list[list[ProcessSpec]]:
-    """All processes in the order of their start."""
-    services = [[_service(name, settings, broker) for name in names] for names in STAGES]
-    return services if broker is None else [[_broker(broker)], *services]
+    """All processes in the order of their start: the broker, then the services together, which wait for each other."""
+    services = [_service(name, settings, broker) for name in SERVICES]
+    return [services] if broker is None else [[_broker(broker)], services]
 
 
 def _broker(broker: Broker) -> ProcessSpec:
