@@ -71,6 +71,9 @@ class Store:
     async def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql, parameters).fetchall()
 
+    async def keyed(self, sql: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
+        return await self.row(sql, parameters)
+
     async def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         return self._connection.execute(sql, parameters).fetchone()
 

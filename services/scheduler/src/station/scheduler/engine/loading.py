@@ -15,6 +15,7 @@ from station.core.program import Program, compile_program
 from station.core.run import Run
 from station.scheduler.store.reader import Reader, Row
 
+_RUN_EXISTS = "SELECT 1 FROM workflow_runs WHERE run_id = ?"
 _PROGRAMS_KEPT = 256
 _LONG_HISTORY = 1_000
 
@@ -54,6 +55,8 @@ def fold_rows(rows: Iterable[Row]) -> tuple[Run, str]:
 
 async def load_run(reader: Reader, run_id: str) -> tuple[Run, str]:
     """Fold a run from the store. Raises UnknownRun."""
+    if await reader.keyed(_RUN_EXISTS, (run_id,)) is None:
+        raise UnknownRun
     rows = await reader.rows(EVENTS_OF_RUN, (run_id,))
     if len(rows) < _LONG_HISTORY:
         return fold_rows(rows)

@@ -66,7 +66,7 @@ class Idempotency:
         return add
 
     async def _find(self, place: tuple[str, str], fingerprint: str, answer_type: type[T]) -> T | None:
-        row = await self._reader.row(_FIND, place)
+        row = await self._reader.keyed(_FIND, place)
         if row is None:
             return None
         if row[0] != fingerprint:
