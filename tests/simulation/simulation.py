@@ -174,8 +174,8 @@ class Simulation:
     def _check_chain(self, run_id: str) -> None:
         previous = GENESIS
         for row in self.store.events(run_id):
-            *columns, data, stored = row
-            assert stored == link(previous, *columns, data.encode())
+            run_id, seq, name, at, step_id, actor, data, stored = row
+            assert stored == link(previous, run_id, seq, name, at, step_id, actor, data.encode())
             previous = stored
 
     def _check_successes(self, run_id: str) -> None:

@@ -64,6 +64,7 @@ class World:
     ) -> None:
         """Send a request over the network. With ``again_while`` it is repeated until its answer has come."""
         settled: list[bool] = []
+        wanted = again_while or (lambda: False)
 
         def answer(value: Any) -> None:
             if not settled:
@@ -83,7 +84,7 @@ class World:
                 if not self._lost():
                     self.after(self._latency(), arrive)
             if again_while is not None:
-                self.after(2_000, lambda: None if settled or not again_while() else send())
+                self.after(2_000, lambda: send() if not settled and wanted() else None)
 
         send()
 

@@ -13,12 +13,12 @@ from station.contracts.statuses import StepStatus
 from station.contracts.work import StepTask
 from station.core import messages
 from station.core.decide import decide, resume_evaluated
-from station.core.decision import Decision, Evaluation
+from station.core.decision import Decision, Evaluation, Refusal
 from station.core.definition import Definition
 from station.core.evolve import create
 from station.core.loading import load
 from station.core.program import Limits, Program, compile_program
-from station.core.run import Run, Step
+from station.core.run import Approval, Run, Step
 from station.scheduler.evaluator.child import Conditions
 from tests.support.run_invariants import History
 
@@ -50,6 +50,12 @@ def decide_whole(program: Program, run: Run, message: messages.AnyMessage, now: 
     return decision
 
 
+def asked(step: Step) -> Approval:
+    """The approval that a step waits for."""
+    assert step.approval is not None, f"{step.state_name} asks nobody"
+    return step.approval
+
+
 class DrivenRun:
     """A run that has been created and, unless told otherwise, started."""
 
@@ -79,7 +85,7 @@ class DrivenRun:
         )
         created = Event(run_id="run_1", seq=1, at=self.now, actor="user:alice", data=data)
         self.run = create(created)
-        self.history = History(created) if checked else None
+        self._history = History(created) if checked else None
         self.events: list[Event] = [created]
         if started:
             self.tell(messages.Start())
@@ -94,9 +100,9 @@ class DrivenRun:
         self.handed_out.update({(task.step_id, task.attempt): task for task in decision.tasks})
         if isinstance(message, messages.ClaimStep) and decision.verdict in ("run", "skip"):
             self.handed_out.pop((message.step_id, message.attempt), None)
-        if self.history is not None:
-            self.history.append(decision.events, self.run)
-            self.history.check(self.run, self.handed_out)
+        if self._history is not None:
+            self._history.append(decision.events, self.run)
+            self._history.check(self.run, self.handed_out)
         return decision
 
     def pause(self) -> Decision:
@@ -114,8 +120,7 @@ class DrivenRun:
 
     def say(self, name: str, *, yes: bool, by: str = "user:bob", digest: str | None = None, **where: Any) -> Decision:
         """Decide the open approval of a state."""
-        approval = (where.pop("pick", None) or self.step(name, **where)).approval
-        assert approval is not None
+        approval = asked(where.pop("pick", None) or self.step(name, **where))
         return self.tell(
             messages.DecideApproval(
                 approval_id=approval.approval_id, by=by, approve=yes, comment="so be it", summary_digest=digest
@@ -195,6 +200,25 @@ class DrivenRun:
         return self.run.context
 
     @property
+    def error(self) -> StepError:
+        """Why the run has failed."""
+        assert self.run.error is not None, f"the run is {self.status}"
+        return self.run.error
+
+    @property
+    def history(self) -> History:
+        """What is stored of the run; only of one that is checked."""
+        assert self._history is not None, "the run is not checked"
+        return self._history
+
+    @property
+    def refused(self) -> Refusal:
+        """The refusal of the last message."""
+        refused = self.decisions[-1].refusal
+        assert refused is not None, "the last message was taken"
+        return refused
+
+    @property
     def refusal(self) -> str | None:
         """The code of the last refusal, if the last message was refused."""
         refused = self.decisions[-1].refusal
@@ -229,7 +253,6 @@ class DrivenRun:
 
     def row(self, name: str, attempt: int | None = None, pick: Callable[[Any], bool] = lambda _: True) -> Any:
         """The stored attempt of a state: the last one that was entered."""
-        assert self.history is not None
         rows = [row for row in self.history.steps.values() if row["state_name"] == name and pick(row)]
         rows = [row for row in rows if attempt is None or row["attempt"] == attempt]
         return max(rows, key=lambda row: (row["entered_seq"], row["attempt"]))

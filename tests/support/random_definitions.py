@@ -56,9 +56,10 @@ def _agent(random: Random, _: list[str], __: int) -> State:
     task = _MISSING if random.random() < 0.05 else random.choice(_TEMPLATES)
     state = _operation("agent.run", agent="x", task=task)
     if random.random() < 0.5:
-        state["retry"] = {"maxAttempts": random.randint(2, 3), "backoffSeconds": random.choice([0, 0, 1, 7])}
+        retry: State = {"maxAttempts": random.randint(2, 3), "backoffSeconds": random.choice([0, 0, 1, 7])}
+        state["retry"] = retry
         if random.random() < 0.3:
-            state["retry"]["on"] = ["timeout", "validation", "agent_error"]
+            retry["on"] = ["timeout", "validation", "agent_error"]
     if random.random() < 0.3:
         state["timeoutSeconds"] = random.choice([1, 5])
     return state

@@ -83,7 +83,7 @@ def collect(run: Run, steps: Rows, approvals: Rows, signals: Rows) -> None:
     """Write the rows of what has changed."""
     changes = run.take_changes()
     for step in changes.steps.values():
-        row = dict(zip(rows.STEP_COLUMNS, rows.step_row(run.run_id, step), strict=True))
+        row: dict[str, Any] = dict(zip(rows.STEP_COLUMNS, rows.step_row(run.run_id, step), strict=True))
         steps[row["entered_seq"], row["attempt"]] = row
     for approval in changes.approvals.values():
         approvals[approval.approval_id] = dict(

@@ -104,7 +104,9 @@ async def test_the_trace_reaches_the_handler(bus: Bus, house: Fixture) -> None:
 
 
 async def test_a_request_is_given_up_at_once_when_the_service_that_has_it_starts_anew(
-    bus: Bus, house: Fixture, nats_server: NatsServer  # noqa: F811
+    bus: Bus,
+    house: Fixture,
+    nats_server: NatsServer,  # noqa: F811
 ) -> None:
     await bus.nc.subscribe("wf.rpc.other.slow")
     await bus.flush()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from station.core.messages import DecideApproval
-from tests.support.driven_run import DrivenRun
+from tests.support.driven_run import DrivenRun, asked
 from tests.unit.core.definitions import agent, approval, foreach, inject, parallel, switch, workflow
 
 
@@ -18,7 +18,7 @@ def asking(name="ask", way_on=None, **payload):
 
 
 def ask_of(run, name="ask"):
-    return run.step(name).approval
+    return asked(run.step(name))
 
 
 def test_the_question_its_row_its_timer_and_the_notice_come_in_one_turn():
@@ -87,7 +87,7 @@ def test_the_deadline_fails_the_run_as_a_timeout():
     run.let_pass(59.999)
     assert run.status == "WAITING_APPROVAL"
     run.let_pass(0.001)
-    assert (run.status, run.run.error.type, run.row("ask")["status"]) == ("FAILED", "timeout", "TIMED_OUT")
+    assert (run.status, run.error.type, run.row("ask")["status"]) == ("FAILED", "timeout", "TIMED_OUT")
     assert next(iter(run.history.approvals.values()))["status"] == "TIMED_OUT"
 
 
@@ -123,7 +123,7 @@ def test_a_word_on_something_else_than_what_stands_is_refused():
     run = DrivenRun(workflow(asking()))
     run.approve("ask", digest="0" * 64)
     assert run.refusal == "digest_mismatch"
-    assert run.decisions[-1].refusal.context == {"summaryDigest": ask_of(run).summary_digest}
+    assert run.refused.context == {"summaryDigest": ask_of(run).summary_digest}
     run.approve("ask", digest=ask_of(run).summary_digest)
     assert run.status == "COMPLETED"
 
@@ -145,7 +145,7 @@ def test_deciding_twice_is_refused():
     assert run.refusal == "approval_closed"
     run.work("b", 1)
     run.tell(again)
-    assert (run.refusal, run.decisions[-1].refusal.context) == ("run_ended", {"status": "COMPLETED"})
+    assert (run.refusal, run.refused.context) == ("run_ended", {"status": "COMPLETED"})
 
 
 def test_a_quorum_needs_as_many_people():
@@ -175,13 +175,13 @@ def test_one_no_ends_a_quorum():
 )
 def test_templates_cannot_make_a_question_that_anybody_may_answer(payload):
     run = DrivenRun(workflow(asking(**payload)), {"nobody": [], "none": 0})
-    assert (run.status, run.run.error.type) == ("FAILED", "validation")
+    assert (run.status, run.error.type) == ("FAILED", "validation")
 
 
 def test_a_summary_that_is_not_there_fails_the_step():
     run = DrivenRun(workflow(asking(summaryPath="nowhere")))
-    assert (run.status, run.run.error.type) == ("FAILED", "validation")
-    assert "summaryPath" in run.run.error.message
+    assert (run.status, run.error.type) == ("FAILED", "validation")
+    assert "summaryPath" in run.error.message
 
 
 def test_in_a_branch_only_that_branch_waits():
@@ -220,7 +220,7 @@ def test_each_item_asks_for_itself():
         workflow(foreach("f", "list", asking(onReject="no"), inject("no", {"skipped": True}), maxConcurrency=3)),
         {"list": [1, 2, 3]},
     )
-    assert len({step.approval.approval_id for step in run.open("ask")}) == 3
+    assert len({asked(step).approval_id for step in run.open("ask")}) == 3
     run.approve("ask", key=2)
     run.reject("ask", key=0)
     run.approve("ask", key=1)

@@ -7,7 +7,7 @@ import pytest
 from station.contracts.errors import ErrorType, StepError
 from station.core.messages import DecideApproval
 from station.core.program import Limits
-from tests.support.driven_run import DrivenRun
+from tests.support.driven_run import DrivenRun, asked
 from tests.unit.core.definitions import action, agent, approval, foreach, inject, parallel, switch, workflow
 
 
@@ -60,8 +60,8 @@ def test_after_the_first_failure_no_new_item_starts_and_those_running_finish():
     assert run.status == "RUNNING"
     run.work("a", "fine", key=2)
 
-    assert (run.status, run.run.error.type) == ("FAILED", "agent_error")
-    assert [(cause.where, cause.type) for cause in run.run.error.causes] == [("0", "agent_error"), ("3", "tool_error")]
+    assert (run.status, run.error.type) == ("FAILED", "agent_error")
+    assert [(cause.where, cause.type) for cause in run.error.causes] == [("0", "agent_error"), ("3", "tool_error")]
     assert run.row("f")["output"] == '[null,{"result":"good"},{"result":"fine"},null,null,null]'
     assert len(run.of("state_entered")) == 5
 
@@ -89,7 +89,7 @@ def test_siblings_finish_and_every_error_is_listed():
     run.break_down("d", "timeout")
     assert run.status == "RUNNING"
     run.work("c", 2)
-    error = run.run.error
+    error = run.error
     assert (run.status, error.type) == ("FAILED", "timeout")
     assert [(cause.where, cause.message) for cause in error.causes] == [("one", "a broke"), ("three", "d broke")]
     assert "2 of 'p' failed" in error.message
@@ -178,10 +178,10 @@ def test_everything_inside_everything():
         step = run.open()[turns % len(run.open())]
         match step.state_name:
             case "ask":
-                approval_id = step.approval.approval_id
+                approval_id = asked(step).approval_id
                 run.tell(DecideApproval(approval_id=approval_id, by="user:bob", approve=turns % 2 == 0))
             case "wait":
-                run.signal(step.signal, "sent")
+                run.signal(step.signal or "", "sent")
             case "work" if step.wake_at is None and step.attempt == 1:
                 run.report(step, run.claimed(step), error=StepError(type=ErrorType.AGENT_ERROR, message="m"))
             case "work" | "timer" if step.wake_at is not None and step.wake_at > run.now:
@@ -271,5 +271,5 @@ def test_a_loop_within_an_item_meets_the_limit_and_ends_the_run():
     for _ in range(5):
         if run.open("a"):
             run.work("a", 1, key=run.open("a")[-1].scope.key)
-    assert (run.status, run.run.error.type) == ("FAILED", "limit")
+    assert (run.status, run.error.type) == ("FAILED", "limit")
     assert run.decisions[-1].tasks == []

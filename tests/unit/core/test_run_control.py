@@ -195,7 +195,7 @@ def test_a_deadline_that_passed_during_a_pause_counts_on_resume():
     assert run.refusal == "deadline_passed"
     run.resume()
     run.let_pass(0)
-    assert (run.status, run.run.error.type) == ("FAILED", "timeout")
+    assert (run.status, run.error.type) == ("FAILED", "timeout")
 
 
 def test_a_failure_in_a_pause_backs_off_from_the_resume_on():

@@ -90,7 +90,7 @@ def test_input_names_the_original_input_unless_the_context_has_such_a_member(giv
 def test_a_member_called_input_hides_the_original_one_entirely():
     states = [agent("a", **with_input(task="{{ input.n }}"))]
     run = DrivenRun(workflow(*states), {"n": 1, "input": {"m": 2}})
-    assert (run.status, run.run.error.type) == ("FAILED", "validation")
+    assert (run.status, run.error.type) == ("FAILED", "validation")
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def test_a_member_called_input_hides_the_original_one_entirely():
 )
 def test_an_input_that_cannot_be_made_fails_the_step(fields, kind, words):
     run = DrivenRun(workflow(agent("a", **fields)), {"n": 1, "minus": -1, "huge": 1e300})
-    assert (run.status, run.run.error.type) == ("FAILED", kind)
+    assert (run.status, run.error.type) == ("FAILED", kind)
     for word in words:
-        assert word in run.run.error.message
+        assert word in run.error.message
     assert run.handed_out == {}
 
 
@@ -119,7 +119,7 @@ def test_a_result_that_cannot_be_written_fails_the_step(path, output):
     states = [inject("i", "text", resultPath="steps.a", next="a"), agent("a", resultPath=path)]
     run = DrivenRun(workflow(*states), {"n": 1})
     run.work("a", output)
-    assert (run.status, run.run.error.type) == ("FAILED", "validation")
+    assert (run.status, run.error.type) == ("FAILED", "validation")
     assert run.row("a")["status"] == "FAILED"
 
 
@@ -137,7 +137,7 @@ def test_a_result_that_cannot_be_written_fails_the_step(path, output):
 )
 def test_every_state_that_cannot_write_or_read_fails_as_a_step(state):
     run = DrivenRun(workflow(state), {"n": 1, "list": [1], "nothing": []})
-    assert (run.status, run.run.error.type) == ("FAILED", "validation")
+    assert (run.status, run.error.type) == ("FAILED", "validation")
     assert run.row("c")["status"] == "FAILED"
 
 
@@ -147,7 +147,7 @@ def test_an_answer_that_cannot_be_written_fails_the_approval_step(decide):
     del ask["end"]
     run = DrivenRun(workflow(ask, agent("b")), {"n": 1})
     getattr(run, decide)(*(["a"] if decide != "let_pass" else [61]))
-    assert (run.status, run.run.error.type) == ("FAILED", "validation")
+    assert (run.status, run.error.type) == ("FAILED", "validation")
 
 
 def test_on_error_goes_on_with_what_happened_in_the_context():
@@ -205,8 +205,8 @@ def test_reads_fall_through_scopes_path_by_path_and_writes_stay_local():
 def test_an_output_over_the_limit_fails_the_step():
     run = DrivenRun(workflow(agent("a")), limits=Limits(max_output_bytes=100))
     run.work("a", "x" * 99)
-    assert (run.status, run.run.error.type) == ("FAILED", "payload_too_large")
-    assert "101 bytes; the limit is 100" in run.run.error.message
+    assert (run.status, run.error.type) == ("FAILED", "payload_too_large")
+    assert "101 bytes; the limit is 100" in run.error.message
 
 
 def test_the_context_counts_what_open_containers_hold():
@@ -216,7 +216,7 @@ def test_the_context_counts_what_open_containers_hold():
     for _ in range(2):
         run.work("a", "x" * 1000)
     run.work("a", "x" * 1000)
-    assert (run.status, run.run.error.type) == ("FAILED", "payload_too_large")
+    assert (run.status, run.error.type) == ("FAILED", "payload_too_large")
 
 
 def test_writing_the_same_place_again_does_not_use_the_context_up():
@@ -230,15 +230,15 @@ def test_writing_the_same_place_again_does_not_use_the_context_up():
 def test_an_output_that_breaks_the_output_schema_fails_the_run():
     run = DrivenRun(workflow(agent("a"), outputSchema={"type": "object", "required": ["n"]}))
     run.work("a", {"m": 1})
-    assert (run.status, run.run.error.type) == ("FAILED", "validation")
-    assert "n" in run.run.error.message
+    assert (run.status, run.error.type) == ("FAILED", "validation")
+    assert "n" in run.error.message
 
 
 def test_a_report_of_a_timeout_times_the_step_out_and_fails_the_run():
     run = DrivenRun(workflow(agent("a")))
     step = run.step("a")
     run.report(step, run.claimed(step), error=StepError(type=ErrorType.TIMEOUT, message="too slow"))
-    assert (run.status, run.run.error.type, run.row("a")["status"]) == ("FAILED", "timeout", "TIMED_OUT")
+    assert (run.status, run.error.type, run.row("a")["status"]) == ("FAILED", "timeout", "TIMED_OUT")
 
 
 @pytest.mark.parametrize("task", ["{{ steps }}", "{{ ctx }}", "{{ steps.a }}"])
@@ -264,8 +264,8 @@ def nested(depth):
 def test_an_output_that_is_no_json_fails_the_step(output):
     run = DrivenRun(workflow(agent("a")))
     run.work("a", output)
-    assert (run.status, run.run.error.type) == ("FAILED", "validation")
-    assert "'a' is not JSON" in run.run.error.message
+    assert (run.status, run.error.type) == ("FAILED", "validation")
+    assert "'a' is not JSON" in run.error.message
 
 
 @pytest.mark.parametrize(
@@ -290,6 +290,6 @@ def test_a_long_error_is_cut():
     step = run.step("a")
     causes = tuple(Cause(type=ErrorType.TOOL_ERROR, message="c" * 10**5) for _ in range(99))
     run.report(step, run.claimed(step), error=StepError(type=ErrorType.AGENT_ERROR, message="m" * 10**6, causes=causes))
-    assert len(run.run.error.message) == 8000
-    assert {len(cause.message) for cause in run.run.error.causes} == {8000}
-    assert len(run.run.error.causes) == 50
+    assert len(run.error.message) == 8000
+    assert {len(cause.message) for cause in run.error.causes} == {8000}
+    assert len(run.error.causes) == 50

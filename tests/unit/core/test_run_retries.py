@@ -76,7 +76,7 @@ def test_each_failure_makes_one_more_attempt_of_the_same_step_and_the_last_is_wr
 
     assert [row["attempt"] for row in run.history.steps.values()] == [1, 2, 3]
     assert [row["status"] for row in run.history.steps.values()] == ["FAILED"] * 3
-    error = run.run.error
+    error = run.error
     assert (run.status, error.type, error.retryable) == ("FAILED", "retry_exhausted", False)
     assert [(cause.type, cause.message) for cause in error.causes] == [("tool_error", "a broke")]
     assert "3 attempts" in error.message
@@ -93,13 +93,13 @@ def test_an_error_that_is_not_covered_is_not_wrapped():
     run = DrivenRun(workflow(agent("a", **retrying())))
     run.break_down("a")
     run.break_down("a", "budget_exceeded")
-    assert run.run.error.type == "budget_exceeded"
+    assert run.error.type == "budget_exceeded"
 
 
 def test_a_single_attempt_is_not_wrapped():
     run = DrivenRun(workflow(agent("a", **retrying(1))))
     run.break_down("a")
-    assert run.run.error.type == "agent_error"
+    assert run.error.type == "agent_error"
 
 
 def test_on_error_comes_after_the_last_attempt():
@@ -141,7 +141,7 @@ def test_a_timeout_of_the_scheduler_is_tried_again_and_stops_the_runner():
 )
 def test_an_input_that_cannot_be_made_is_not_tried_again(state):
     run = DrivenRun(workflow(state), {"n": 1, "text": "soon"})
-    assert (run.status, run.run.error.type, run.row("a")["attempt"]) == ("FAILED", "validation", 1)
+    assert (run.status, run.error.type, run.row("a")["attempt"]) == ("FAILED", "validation", 1)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_an_input_that_cannot_be_made_is_not_tried_again(state):
 def test_waits_are_never_tried_again(state):
     run = DrivenRun(workflow(state))
     run.let_pass(60)
-    assert (run.status, run.run.error.type, run.row("a")["attempt"]) == ("FAILED", "timeout", 1)
+    assert (run.status, run.error.type, run.row("a")["attempt"]) == ("FAILED", "timeout", 1)
 
 
 def test_a_back_off_deep_inside_delays_nobody_else():

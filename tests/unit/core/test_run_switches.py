@@ -42,14 +42,14 @@ def test_the_first_condition_that_holds_decides(conditions, way):
 @pytest.mark.parametrize("condition", ["nope == 1", "n.x == 1", "n + yes == 2", COSTLY.format("nope"), "list[9] == 1"])
 def test_a_condition_that_cannot_be_told_fails_the_run_even_with_a_default(condition):
     run = going(condition, defaultNext="c")
-    assert (run.status, run.run.error.type, run.row("s")["status"]) == ("FAILED", "expression", "FAILED")
-    assert "'s'" in run.run.error.message
+    assert (run.status, run.error.type, run.row("s")["status"]) == ("FAILED", "expression", "FAILED")
+    assert "'s'" in run.error.message
 
 
 def test_an_unknown_name_is_told_with_those_in_sight():
     run = going("nn == 1", defaultNext="c")
-    assert "nn" in run.run.error.message
-    assert "list" in run.run.error.message
+    assert "nn" in run.error.message
+    assert "list" in run.error.message
 
 
 @pytest.mark.parametrize(
@@ -69,11 +69,11 @@ def test_names_have_their_order():
 
 
 def test_questions_of_several_branches_are_asked_in_one_turn():
-    branches = {
-        name: [switch({"if": COSTLY.format(limit), "next": "x"}, defaultNext="y"), agent("x"), agent("y")]
-        for name, limit in [("one", 0), ("two", 9), ("three", 1)]
-    }
-    run = DrivenRun(workflow(parallel("p", **branches)), {"list": [1, 2]})
+    one, two, three = (
+        [switch({"if": COSTLY.format(limit), "next": "x"}, defaultNext="y"), agent("x"), agent("y")]
+        for limit in (0, 9, 1)
+    )
+    run = DrivenRun(workflow(parallel("p", one=one, two=two, three=three)), {"list": [1, 2]})
     assert [(step.state_name, step.scope.key) for step in run.open()] == [("x", "one"), ("y", "two"), ("x", "three")]
     assert len(run.decisions) == 1
 
@@ -117,8 +117,8 @@ def test_a_run_may_enter_so_many_states_and_not_one_more():
         inject("a", {"x": 1}, next="s"), switch({"if": "x == 1", "next": "a"}, defaultNext="z"), inject("z", {})
     )
     run = DrivenRun(endless, checked=False)
-    assert (run.status, run.run.error.type, run.run.visited) == ("FAILED", "limit", 10_000)
-    assert "'a'" in run.run.error.message
+    assert (run.status, run.error.type, run.run.visited) == ("FAILED", "limit", 10_000)
+    assert "'a'" in run.error.message
     exact = DrivenRun(workflow(inject("a", {"x": 1}, next="b"), inject("b", {})), limits=Limits(max_states=2))
     assert exact.status == "COMPLETED"
     assert DrivenRun(loop(9), limits=Limits(max_states=0)).status == "FAILED"

@@ -117,7 +117,7 @@ def test_a_timer_waits_for_its_moment(payload, after):
 def test_a_timer_that_makes_no_sense_fails_the_step(payload):
     given = {"minus": -1, "huge": 1e300, "text": "soon", "local": "2023-11-14T22:13:30"}
     run = DrivenRun(workflow(pausing(**payload)), given)
-    assert (run.status, run.run.error.type) == ("FAILED", "validation")
+    assert (run.status, run.error.type) == ("FAILED", "validation")
 
 
 def test_a_timer_that_fires_early_late_or_twice_changes_nothing():
@@ -137,8 +137,8 @@ def test_the_deadline_of_the_run_ends_it():
     run.now += 19_999
     assert run.tell(ReachDeadline()).events == []
     run.let_pass(0.001)
-    assert (run.status, run.run.error.type, run.row("a")["status"]) == ("TIMED_OUT", "timeout", "CANCELLED")
-    assert "20 s" in run.run.error.message
+    assert (run.status, run.error.type, run.row("a")["status"]) == ("TIMED_OUT", "timeout", "CANCELLED")
+    assert "20 s" in run.error.message
     assert [stop.token for stop in run.decisions[-1].stops] == [token]
     assert next(iter(run.history.approvals.values()))["status"] == "CANCELLED"
 

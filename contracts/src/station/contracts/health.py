@@ -19,7 +19,7 @@ class Health(Wire):
 
 
 class ServiceStarted(Wire):
-    """On ``wf.control.started.<service>``: requests under way to these subjects will not be answered; send them again."""
+    """On ``wf.control.started.<service>``: requests under way to these subjects get no answer; send them again."""
 
     service: str
     subjects: tuple[str, ...]

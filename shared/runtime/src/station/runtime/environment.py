@@ -63,7 +63,10 @@ VARIABLES: tuple[Variable, ...] = (
         "MAX_OUTPUT_BYTES", "1048576", ("scheduler", "agent-runner"), "Largest output of one step, in bytes of JSON."
     ),
     _variable(
-        "MAX_STATES", "10000", ("scheduler",), "States that a run may enter, first visits for an item of a list apart: ends loops that go round for ever."
+        "MAX_STATES",
+        "10000",
+        ("scheduler",),
+        "States that a run may enter, first visits for an item of a list apart: ends loops that go round for ever.",
     ),
     _variable("MAX_STREAMS", "500", ("gateway",), "Event streams that may be open at a time."),
     _variable("METRICS_HOST", "127.0.0.1", _PROBED, "Address of /healthz, /readyz and /metrics of this process."),
