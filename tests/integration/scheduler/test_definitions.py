@@ -102,6 +102,10 @@ async def test_what_is_wrong_is_said(home):
     with refusal("definition_invalid", 400) as refused:
         await home.create({"name": "x", "type": "nonsense"})
     assert refused.value.failure.errors
+    assert refused.value.failure.detail.startswith("The definition has 1 error: /states/0")
+    with refusal("definition_invalid", 400) as refused:
+        await home.create({"name": "x", "type": "nonsense"}, {"name": "y", "type": "nonsense"})
+    assert refused.value.failure.detail.startswith("The definition has 2 errors: /states/0")
     await home.create(waiting("w"))
     with refusal("workflow_exists", 409):
         await home.create(waiting("w"))

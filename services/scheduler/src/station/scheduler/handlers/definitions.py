@@ -138,7 +138,8 @@ class Definitions:
                 raise refuse(
                     409,
                     "workflow_has_runs",
-                    f"Workflow {request.workflow_id!r} has {count} runs, whose history needs it. Disable it instead.",
+                    f"Workflow {request.workflow_id!r} has {_counted(count, 'run')}, whose history needs it."
+                    " Disable it instead.",
                     runs=count,
                 )
             await self._heads.delete(head)
@@ -187,7 +188,7 @@ class Definitions:
             raise refuse(
                 400,
                 "definition_invalid",
-                f"The definition has {len(loaded.errors)} errors: {first}",
+                f"The definition has {_counted(len(loaded.errors), 'error')}: {first}",
                 loaded.errors,
                 warnings=msgspec.to_builtins(loaded.warnings),
             )
@@ -213,6 +214,10 @@ class Definitions:
         if head == known and (path is None or self.given(path) == Given(head.workflow_id, head.digest)):
             return head
         return await self._heads.put(head, revision_of=None if same else loaded, actor=actor, file=path)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _definition(loaded: Loaded) -> Definition:
