@@ -45,6 +45,7 @@ CASES: list[tuple[str, Any, str, str, str]] = [
     ("no_transition", workflow(agent(end=False)), "/states/0", "taken as an end", "end: true"),
     ("approval_without_deadline", workflow(action("human.approval", message="ok?")), "/states/0", "for ever", "timeoutSeconds"),
     ("retry_ignored", workflow({**approval(), "retry": {"maxAttempts": 2}}), "/states/0/retry", "human.approval", "leave it out"),
+    ("timeout_ignored", workflow({**action("timer.wait", seconds=9), "timeoutSeconds": 5}), "/states/0/timeoutSeconds", "timer.wait", "wait for less"),
     ("unwritten_path", workflow(task("a", "{{ steps.b }}")), "/states/0/input/task", "no state writes 'steps.b'", "check the name"),
     ("unwritten_path", workflow(task("a", "{{ ctx.namespac }}"), inputSchema=SCHEMA), "/states/0/input/task", "the input does not have it", "'namespace'"),
     ("unwritten_path", workflow(agent("check", next="b"), task("b", "{{ steps.chek.x }}")), "/states/1/input/task", "'steps.chek.x'", "'steps.check'"),
