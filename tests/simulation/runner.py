@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from station.contracts.errors import ErrorType, StepError
-from station.contracts.work import Claim, ClaimSteps, Heartbeat, HeldStep, ReportResults, StepRef, StepResult
+from station.contracts.work import (
+    Assignment,
+    Claim,
+    ClaimSteps,
+    Heartbeat,
+    HeldStep,
+    ReportAnswer,
+    ReportResults,
+    StepRef,
+    StepResult,
+)
 from tests.simulation.broker import Broker, Message
 from tests.simulation.scheduler import LEASE_MS, SimulatedScheduler
 from tests.simulation.world import World
@@ -151,11 +161,14 @@ class SimulatedRunner:
 
     def _report(self, result: StepResult, held: Held | None) -> None:
         boot = self._boot
-        request = ReportResults(runner=self.name, boot=boot, results=(result,))
+        wants = 1 if held is not None and self._world.random.random() < 0.7 else 0
+        request = ReportResults(runner=self.name, boot=boot, results=(result,), wants=wants)
 
-        def answered(_: Any) -> None:
+        def answered(answer: ReportAnswer) -> None:
             if not self._alive(boot)():
                 return
+            for assigned in answer.assigned:
+                self._assigned(assigned)
             if held is not None:
                 self._broker.ack(held.message)
                 self._let_go(held)
@@ -166,6 +179,13 @@ class SimulatedRunner:
             answered,
             again_while=self._alive(boot),
         )
+
+    def _assigned(self, assigned: Assignment) -> None:
+        message = Message("assigned, the stream knows nothing of it", assigned.task, 0)
+        if message.key not in self.held:
+            claim = Claim(verdict="run", token=assigned.token, agent_run_id=assigned.agent_run_id)
+            held = self.held[message.key] = Held(claim, message, self._boot)
+            self._execute(held)
 
     # Being told to stop
 

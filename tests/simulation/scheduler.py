@@ -36,6 +36,7 @@ from tests.support.driven_run import evaluate
 from tests.support.run_invariants import Laws, check_counters, check_structure, check_wake_up
 
 LEASE_MS = 15_000
+ENVIRONMENTS = ("default",)
 LIMITS = Limits(max_states=60)
 T = TypeVar("T")
 
@@ -90,6 +91,7 @@ class SimulatedScheduler:
     def __init__(self, world: World, loop: asyncio.AbstractEventLoop, store: Store, broker: Broker) -> None:
         self._world, self._loop, self._store, self._broker = world, loop, store, broker
         self.lives = 0
+        self._announced: set[str] = set()
         self.up = False
         self.laws: dict[str, Laws] = {}
         self.stops: list[CancelSteps] = []
@@ -124,7 +126,10 @@ class SimulatedScheduler:
             period=1,
         )
         self.sweep = Sweep(reader=store, timers=self.timers, attempts=self.attempts, now=self._now)
-        runners = Runners(store, self._now)
+        runners = self.runners = Runners(store, self._now)
+        self._do(runners.load(store))
+        for name in self._announced:
+            runners.note_environments(name, ENVIRONMENTS)
         self.requests = StepRequests(
             engine=self.engine,
             attempts=self.attempts,
@@ -197,6 +202,9 @@ class SimulatedScheduler:
 
     def announce(self, runner: str, boot: int) -> None:
         """A runner has started: what its earlier starts held is free."""
+        self._announced.add(runner)
+        self.runners.note_environments(runner, ENVIRONMENTS)
+        self.handle(self.runners.note(runner, boot))
         self._broker.release_all()
         self.handle(self.reconcile.hand_out_again(self.attempts.of_earlier_boots(runner, boot)))
 

@@ -13,6 +13,7 @@ from station.contracts import subjects
 from station.contracts.agents import AnnounceRunner
 from station.contracts.headers import TRACEPARENT
 from station.contracts.work import (
+    Assignment,
     CancelSteps,
     Claim,
     Claims,
@@ -48,6 +49,8 @@ class StepScheduler:
         self.claims: dict[str, list[Claim]] = {}
         """Answers for a step, used up in order; after that it may run."""
         self.lost: set[str] = set()
+        self.follow_ups: dict[str, StepTask] = {}
+        """What is assigned with the answer to the report of a step, if the runner wants it."""
         self.refusals: list[Exception] = []
         """Raised, in order, instead of answering reports."""
         self._tokens: dict[tuple[str, int], tuple[str, int]] = {}
@@ -154,7 +157,17 @@ class StepScheduler:
         if self.refusals:
             raise self.refusals.pop(0)
         known = {token for _, token in self._tokens.values()}
-        return ReportAnswer(verdicts=tuple("accepted" if r.token in known else "fenced" for r in request.results))
+        following = [self.follow_ups.get(result.step_id) for result in request.results] if request.wants else []
+        return ReportAnswer(
+            verdicts=tuple("accepted" if r.token in known else "fenced" for r in request.results),
+            assigned=tuple(self._assign(task, f"{request.runner}#{request.boot}") for task in following if task),
+        )
+
+    def _assign(self, task: StepTask, holder: str) -> Assignment:
+        claim = self._answer(holder, task.step_id, task.attempt)
+        return Assignment(
+            task=task, token=claim.token or 0, agent_run_id=claim.agent_run_id or "", lease_seconds=self.lease
+        )
 
     async def _done(self, request: object, context: RpcContext) -> Done:
         await self._see(request)

@@ -12,7 +12,7 @@ from station.runtime.bus import Bus
 from tests.support.agent_files import write_agent
 from tests.support.nats import NatsServer
 from tests.support.runner_process import RunnerProcess
-from tests.support.step_scheduler import RUN, StepScheduler, step_id
+from tests.support.step_scheduler import RUN, StepScheduler, step_id, task_of
 
 
 async def drained(scheduler: StepScheduler) -> None:
@@ -175,3 +175,18 @@ async def test_an_attempt_handed_out_anew_is_done_anew_and_its_message_is_not_ac
     assert (second.token, second.output) == (scheduler.token("1a"), {"ok": True})
     assert second.token != old
     await drained(scheduler)
+
+
+async def test_what_is_assigned_with_the_answer_to_a_report_is_executed_without_a_claim(
+    runner: RunnerProcess, scheduler: StepScheduler
+) -> None:
+    for number in range(3):
+        scheduler.follow_ups[step_id(f"a{number}")] = task_of(f"a{number + 1}", "effect", task=f"t{number + 1}")
+    await runner.start()
+    await scheduler.publish("a0", "effect", task="t0")
+    results = [await scheduler.result(f"a{number}") for number in range(4)]
+    assert [result.output for result in results] == [{"did": f"t{number}"} for number in range(4)]
+    assert [result.token for result in results] == [scheduler.token(f"a{number}") for number in range(4)]
+    assert [scheduler.claimed(f"a{number}") for number in range(4)] == [1, 0, 0, 0]
+    await drained(scheduler)
+    assert not list(runner.spool.glob("*.result"))

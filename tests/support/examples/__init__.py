@@ -17,7 +17,7 @@ FIRST: tuple[msgspec.Struct, ...] = (
     *work.EXAMPLES,
     *workflows.EXAMPLES,
 )
-LATER: dict[str, msgspec.Struct] = {}
+LATER: dict[str, msgspec.Struct] = work.LATER
 """Examples of what came to a type after its first golden, as ``<Type>.<what is new>``."""
 
 MESSAGES: dict[str, msgspec.Struct] = {type(example).__name__: example for example in FIRST} | LATER

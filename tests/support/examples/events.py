@@ -97,6 +97,7 @@ EXAMPLES: dict[str, EventData] = {
         wake_at=1767323075678,
         signal="deployed",
     ),
+    "step_started.assigned": StepStarted(attempt=1, runner="runner-a#7", agent_run_id="agent_01jz2", assigned=True),
     "step_succeeded": StepSucceeded(attempt=2, output={"errorRate": 0.07}),
     "step_failed": StepFailed(attempt=2, error=ERROR, output=[1, None]),
     "step_timed_out": StepTimedOut(attempt=2, error=TIMEOUT, output=[1, None]),

@@ -4,6 +4,7 @@ import msgspec
 
 from station.contracts.errors import Cause, ErrorType, StepError
 from station.contracts.work import (
+    Assignment,
     CancelSteps,
     Claim,
     Claims,
@@ -72,3 +73,33 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
     CancelSteps(run_id="run_01jz0", steps=(HELD,), reason="the run was cancelled"),
     Done(),
 )
+
+ASSIGNMENT = Assignment(
+    task=StepTask(
+        run_id="run_01jz0",
+        step_id="notify-77aa",
+        attempt=1,
+        workflow_id="incident-triage",
+        state_name="notify",
+        environment="production",
+        agent="notification-sender",
+        task="Tell them",
+        variables={"channel": "#incidents"},
+        timeout_seconds=30.5,
+        idempotency_key="run_01jz0:notify-77aa:1",
+    ),
+    token=21,
+    agent_run_id="ar_01jz2",
+    lease_seconds=15.0,
+    traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+)
+LATER = {
+    "Assignment": ASSIGNMENT,
+    "ReportResults.wants": ReportResults(
+        runner="runner-a",
+        boot=7,
+        results=(StepResult(run_id="run_01jz0", step_id="checkPods-5f2a", attempt=2, token=14, output={"ok": True}),),
+        wants=1,
+    ),
+    "ReportAnswer.assigned": ReportAnswer(verdicts=("accepted",), assigned=(ASSIGNMENT,)),
+}

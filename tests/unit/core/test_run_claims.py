@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from station.contracts.errors import ErrorType, StepError
-from station.core.messages import ClaimStep, HandOutAgain
+from station.core.messages import ClaimStep, HandOutAgain, ReportStep
 from tests.support.driven_run import DrivenRun
-from tests.unit.core.definitions import agent, approval, workflow
+from tests.unit.core.definitions import agent, approval, foreach, inject, switch, workflow
 
 
 def again(run, step, token):
@@ -137,3 +137,91 @@ def test_a_result_after_the_schedulers_own_timeout_is_fenced_and_noted():
     run.let_pass(11)
     assert run.report(step, token, "late").verdict == "fenced"
     assert len(run.of("late_result_ignored")) == 1
+
+
+def reported(run, step, token, *ids, output=1, runner="runner_1#1", environments=("default",)):
+    """Report as a runner does that takes on what follows."""
+    return run.tell(
+        ReportStep(
+            step_id=step.step_id,
+            attempt=step.attempt,
+            token=token,
+            runner=runner,
+            output=output,
+            next_ids=ids,
+            environments=frozenset(environments),
+        )
+    )
+
+
+def test_what_follows_from_a_report_goes_to_the_runner_that_made_it_in_the_same_turn():
+    run = DrivenRun(workflow(agent("a", next="b"), agent("b", timeoutSeconds=5)))
+    step = run.step("a")
+    decision = reported(run, step, run.claimed(step), "agent_2")
+    assert (decision.tasks, [one.task.state_name for one in decision.assigned]) == ([], ["b"])
+    following = run.step("b")
+    assert (following.status, following.runner, following.agent_run_id) == ("RUNNING", "runner_1#1", "agent_2")
+    assert decision.assigned[0].token == following.token == run.run.seq
+    assert following.wake_at == run.now + 15_000
+    assert run.report(following, following.token, 2).verdict == "accepted"
+    assert run.status == "COMPLETED"
+
+
+def test_only_as_many_as_are_wanted_and_only_where_the_runner_has_the_agents():
+    def fan():
+        run = DrivenRun(
+            workflow(agent("a", next="f"), foreach("f", "list", agent("i"), maxConcurrency=3)), {"list": [1] * 3}
+        )
+        return run, run.step("a")
+
+    run, step = fan()
+    decision = reported(run, step, run.claimed(step), "x", "y")
+    assert (len(decision.assigned), len(decision.tasks)) == (2, 1)
+    run, step = fan()
+    decision = reported(run, step, run.claimed(step), "x", environments=("elsewhere",))
+    assert (len(decision.assigned), len(decision.tasks)) == (0, 3)
+
+
+def test_an_answer_that_was_lost_is_given_again_with_what_was_assigned():
+    run = DrivenRun(workflow(agent("a", next="b"), agent("b")))
+    step = run.step("a")
+    token = run.claimed(step)
+    first = reported(run, step, token, "agent_2")
+    again_ = reported(run, step, token, "agent_3")
+    assert (again_.verdict, again_.events) == ("accepted", [])
+    assert [(one.token, one.agent_run_id) for one in again_.assigned] == [(first.assigned[0].token, "agent_2")]
+    assert reported(run, step, token, "agent_3", runner="runner_1#2").assigned == []
+    assert run.report(run.step("b"), run.step("b").token, 2).verdict == "accepted"
+    assert reported(run, step, token, "agent_4").assigned == []
+
+
+def test_an_assigned_attempt_that_lost_its_runner_is_handed_out_like_any_other():
+    run = DrivenRun(workflow(agent("a", next="b"), agent("b")))
+    step = run.step("a")
+    token = run.claimed(step)
+    given = reported(run, step, token, "agent_2").assigned[0]
+    assert [task.state_name for task in again(run, run.step("b"), given.token).tasks] == ["b"]
+    assert reported(run, step, token, "agent_3").assigned == []
+    assert run.claim(run.step("b"), "runner_2#1").verdict == "run"
+
+
+def test_a_paused_run_assigns_nothing():
+    run = DrivenRun(workflow(agent("a", next="b"), agent("b")))
+    step = run.step("a")
+    token = run.claimed(step)
+    run.pause()
+    assert reported(run, step, token, "agent_2").assigned == []
+    assert [task.state_name for task in run.resume().tasks] == ["b"]
+
+
+def test_a_step_behind_a_condition_for_the_evaluators_is_assigned_too():
+    states = [
+        agent("a", next="s"),
+        switch({"if": "'x' + result == 'xy'", "next": "b"}, dataPath="steps.a", defaultNext="z"),
+        agent("b"),
+        inject("z", {}),
+    ]
+    run = DrivenRun(workflow(*states))
+    step = run.step("a")
+    decision = reported(run, step, run.claimed(step), "agent_2", output="y")
+    assert [one.task.state_name for one in decision.assigned] == ["b"]

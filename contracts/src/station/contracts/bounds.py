@@ -12,3 +12,5 @@ Revision = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 """Of a workflow."""
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 """Of attempts, and of starts of a runner."""
+Wanted = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+"""How many of something somebody would take."""

@@ -109,6 +109,8 @@ class StepStarted(Record):
     runner: str | None = None
     """``<runner id>#<boot>`` of the one that claimed it."""
     agent_run_id: str | None = None
+    assigned: bool = False
+    """Given with the answer to a report, not claimed."""
     wake_at: int | None = None
     """When the step times out, or a timer is due."""
     signal: str | None = None
@@ -203,6 +205,8 @@ class LateResultIgnored(Record):
     outcome: str
     reason: str
 
+
+RunEnded = RunCompleted | RunFailed | RunCancelled | RunTimedOut
 
 EventData = (
     RunCreated

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from station.contracts.bounds import Count, Seq
+from station.contracts.bounds import Count, Seq, Wanted
 from station.contracts.errors import StepError
 from station.contracts.wire import Wire
 
@@ -97,12 +97,26 @@ class ReportResults(Wire):
     runner: str
     boot: Count
     results: tuple[StepResult, ...]
+    wants: Wanted = 0
+    """How many attempts that follow from these results the runner would take on at once."""
+
+
+class Assignment(Wire):
+    """An attempt that follows from a reported one, claimed for the runner that reported: it is to execute it now."""
+
+    task: StepTask
+    token: Seq
+    agent_run_id: str
+    lease_seconds: float
+    traceparent: str | None = None
 
 
 class ReportAnswer(Wire):
     """One verdict per result, in order. Either way the runner may forget the result."""
 
     verdicts: tuple[Literal["accepted", "fenced"], ...]
+    assigned: tuple[Assignment, ...] = ()
+    """At most as many as were wanted; those that the runner holds already are told to it once more."""
 
 
 class ReleaseSteps(Wire):

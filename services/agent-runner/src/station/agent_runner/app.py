@@ -67,6 +67,8 @@ class Runner:
             attempts=self.attempts,
             concurrency=settings.runner_concurrency,
         )
+        self.reporter.takes_more = self.worker.takes_more
+        self.reporter.on_assigned = self.worker.accept_assigned
         self.started = False
 
     async def start(self) -> bool:

@@ -19,6 +19,7 @@ from station.agent_runner.spool import Spool
 from station.contracts.errors import ErrorType, StepError
 from station.contracts.work import StepResult
 from station.runtime.clock import now_ms
+from station.runtime.failpoints import hit
 from station.runtime.logging import get_logger
 
 log = get_logger("attempts")
@@ -56,15 +57,21 @@ class Attempts:
 
     async def _hand_over(self, held: Held, result: StepResult, outcome: Outcome) -> None:
         if not outcome.repeatable and not outcome.cancelled:
+            hit("agent-runner.before-spool")
             await self._keep(result)
+            hit("agent-runner.after-spool")
         verdict = await self._reporter.report(result, outcome.size)
         if verdict == "refused":
             # Not acknowledged: the step is handed out anew when its lease is over.
             self._spool.set_aside(result)
             return
-        with contextlib.suppress(nats_errors.Error):
-            await held.message.ack()
+        if held.message is not None:
+            hit("agent-runner.before-ack")
+            with contextlib.suppress(nats_errors.Error):
+                await held.message.ack()
+            hit("agent-runner.after-ack")
         self._spool.drop(result)
+        hit("agent-runner.after-spool-delete")
 
     async def _keep(self, result: StepResult) -> None:
         try:

@@ -56,7 +56,9 @@ class Heartbeats:
     async def beat(self) -> None:
         """One beat. Attempts that the scheduler no longer counts as ours are stopped."""
         for chunk in _chunks(tuple(self._held), CHUNK):
-            await asyncio.gather(self._tell(chunk), _keep_messages([held.message for held in chunk]))
+            await asyncio.gather(
+                self._tell(chunk), _keep_messages([held.message for held in chunk if held.message is not None])
+            )
 
     async def _tell(self, chunk: Sequence[Held]) -> None:
         steps = tuple(held.reference() for held in chunk)

@@ -30,7 +30,8 @@ class StopReason(Enum):
 class Held:
     """One claimed attempt and the task that works on it."""
 
-    def __init__(self, task: StepTask, claim: Claim, message: Msg, traceparent: str | None) -> None:
+    def __init__(self, task: StepTask, claim: Claim, message: Msg | None, traceparent: str | None) -> None:
+        """Without a message it was assigned with the answer to a report, and the broker knows nothing of it."""
         self.task = task
         self.claim = claim
         self.message = message

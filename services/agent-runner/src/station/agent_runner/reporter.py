@@ -1,7 +1,7 @@
 """Tells the scheduler how attempts ended, many in one request, until each has been answered for."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
@@ -12,7 +12,7 @@ from station.agent_runner.scheduler import SERVER_ERROR, Scheduler
 from station.agent_runner.spool import Identity
 from station.contracts import subjects
 from station.contracts.errors import ErrorType, Failure, StepError
-from station.contracts.work import ReportAnswer, ReportResults, StepResult
+from station.contracts.work import Assignment, ReportAnswer, ReportResults, StepResult
 from station.runtime.errors import Refused
 from station.runtime.logging import get_logger
 
@@ -31,6 +31,9 @@ class Reporter:
     def __init__(self, scheduler: Scheduler, identity: Identity) -> None:
         self._scheduler = scheduler
         self._identity = identity
+        self.takes_more: Callable[[], bool] = lambda: False
+        """Whether what follows from a report may come with its answer."""
+        self.on_assigned: Callable[[Sequence[Assignment]], None] = lambda _: None
         self._batches: Batcher[StepResult, Verdict] = Batcher(self._send, limit=BATCH, lanes=IN_FLIGHT)
 
     async def report(self, result: StepResult, size: int = 0) -> Verdict:
@@ -53,8 +56,16 @@ class Reporter:
         return [*await self._send(results[:middle]), *await self._send(results[middle:])]
 
     async def _ask(self, results: Sequence[StepResult]) -> Sequence[Literal["accepted", "fenced"]]:
-        message = ReportResults(runner=self._identity.runner, boot=self._identity.boot, results=tuple(results))
-        return (await self._scheduler.ask(subjects.STEP_REPORT, message, ReportAnswer)).verdicts
+        message = ReportResults(
+            runner=self._identity.runner,
+            boot=self._identity.boot,
+            results=tuple(results),
+            wants=len(results) if self.takes_more() else 0,
+        )
+        answer = await self._scheduler.ask(subjects.STEP_REPORT, message, ReportAnswer)
+        if answer.assigned:
+            self.on_assigned(answer.assigned)
+        return answer.verdicts
 
     async def _insist(self, result: StepResult, failure: Failure) -> Verdict:
         if failure.code == "payload_too_large" and result.error is None:

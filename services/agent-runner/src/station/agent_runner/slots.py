@@ -15,7 +15,7 @@ class Slots:
 
     async def take(self, at_most: int) -> int:
         """Wait for a free place; take as many as there are, up to a limit. 0 once closed."""
-        while not self._free and not self._closed:
+        while self._free <= 0 and not self._closed:
             self._some.clear()
             await self._some.wait()
         taken = 0 if self._closed else min(self._free, at_most)
@@ -25,8 +25,17 @@ class Slots:
     def give(self, count: int = 1) -> None:
         """Hand places back."""
         self._free += count
-        if self._free:
+        if self._free > 0:
             self._some.set()
+
+    def overdraw(self) -> None:
+        """Take a place that is about to be handed back."""
+        self._free -= 1
+
+    @property
+    def open(self) -> bool:
+        """Whether places are still given out."""
+        return not self._closed
 
     def close(self) -> None:
         """Give out no more places."""

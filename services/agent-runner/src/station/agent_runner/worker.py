@@ -20,9 +20,10 @@ from station.agent_runner.scheduler import Scheduler
 from station.agent_runner.slots import Slots
 from station.agent_runner.spool import Identity
 from station.contracts import subjects
-from station.contracts.work import Claim
+from station.contracts.work import Assignment, Claim
 from station.runtime.bus import Bus
 from station.runtime.errors import Refused
+from station.runtime.failpoints import hit
 from station.runtime.lifecycle import Stop
 from station.runtime.logging import get_logger
 from station.runtime.streams import Fetcher
@@ -60,12 +61,18 @@ class Worker:
         self._concurrency = concurrency
         self._slots = Slots(concurrency)
         self._claiming: set[Key] = set()
+        self._working = False
+
+    def takes_more(self) -> bool:
+        """Whether attempts may be assigned to it: while it works, and not once it has been told to stop."""
+        return self._working and self._slots.open
 
     async def run(self, stop: Stop) -> None:
         """Work until told to stop. What is executed then goes on; see `shutdown`."""
         count = min(LANES, self._concurrency)
         lanes = [asyncio.create_task(self._lane(stop, self._concurrency // count)) for _ in range(count)]
         stopping = asyncio.create_task(stop.wait())
+        self._working = True
         await asyncio.wait({stopping, *lanes}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         self._slots.close()
@@ -95,6 +102,7 @@ class Worker:
         if not offers:
             return 0
         self._claiming.update(offer.key for offer in offers)
+        hit("agent-runner.before-claim")
         try:
             answers = await claims.claim(self._scheduler, self._identity, offers)
         except Refused as refused:
@@ -103,6 +111,7 @@ class Worker:
             return 0
         finally:
             self._claiming.difference_update(offer.key for offer in offers)
+        hit("agent-runner.after-claim")
         return sum([await self._settle(offer, answer) for offer, answer in zip(offers, answers, strict=True)])
 
     async def _new_offers(self, messages: Sequence[Msg]) -> list[Offer]:
@@ -129,9 +138,23 @@ class Worker:
                 await _each([offer.message.ack()])
         return False
 
+    def accept_assigned(self, assigned: Sequence[Assignment]) -> None:
+        """Start what came with the answer to a report. The attempts that were reported make room for it just now."""
+        hit("agent-runner.after-assignment")
+        for one in assigned:
+            task = one.task
+            if self._held.get((task.run_id, task.step_id, task.attempt)) is None:
+                claim = Claim(
+                    verdict="run", token=one.token, agent_run_id=one.agent_run_id, lease_seconds=one.lease_seconds
+                )
+                self._slots.overdraw()
+                self._begin(Held(task, claim, None, one.traceparent))
+
     def _start(self, offer: Offer, claim: Claim) -> None:
-        held = Held(offer.task, claim, offer.message, offer.traceparent)
-        self._heartbeats.expect(claim.lease_seconds)
+        self._begin(Held(offer.task, claim, offer.message, offer.traceparent))
+
+    def _begin(self, held: Held) -> None:
+        self._heartbeats.expect(held.claim.lease_seconds)
         self._held.add(held)
         held.work = asyncio.create_task(self._attempts.perform(held))
         held.work.add_done_callback(self._ended)
@@ -148,7 +171,7 @@ async def _again(held: Held, message: Msg) -> None:
     If it is the same message, the broker lost patience. If not, the scheduler has handed the attempt out anew: then our
     token is void, the next heartbeat says so, and the message must outlive what we hold.
     """
-    if message.metadata.sequence.stream == held.message.metadata.sequence.stream:
+    if held.message is not None and message.metadata.sequence.stream == held.message.metadata.sequence.stream:
         held.message = message
         await _each([message.in_progress()])
     else:

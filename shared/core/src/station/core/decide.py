@@ -29,7 +29,7 @@ from station.core.states import approval, signal, switch, timer
 from station.core.states.entering import work_off
 from station.core.tasks import step_task
 from station.core.turn import Entry, Turn
-from station.core.work import claim, hand_out_again, report, time_out
+from station.core.work import assign_next, claim, hand_out_again, report, time_out
 
 
 def decide(program: Program, run: Run, message: messages.AnyMessage, now: int, limits: Limits) -> tuple[Decision, Turn]:
@@ -37,6 +37,7 @@ def decide(program: Program, run: Run, message: messages.AnyMessage, now: int, l
     turn = Turn(program, run, now, limits)
     _handle(turn, message)
     work_off(turn)
+    assign_next(turn)
     return turn.decision, turn
 
 
@@ -46,6 +47,7 @@ def resume_evaluated(turn: Turn, answer: messages.Evaluated) -> None:
     if step is not None and turn.run.ended is None:
         switch.decide(turn, step, answer.matched, answer.problem)
         work_off(turn)
+        assign_next(turn)
 
 
 def _handle(turn: Turn, message: messages.AnyMessage) -> None:  # noqa: C901, PLR0912 - one line per message

@@ -37,12 +37,22 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True):
     token: int
 
 
+class Assigned(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt that is given to the runner whose report it follows from."""
+
+    task: StepTask
+    token: int
+    agent_run_id: str
+
+
 class Decision(msgspec.Struct, kw_only=True, eq=False):
     """All of it is committed together, or nothing is."""
 
     events: list[Event] = []
     tasks: list[StepTask] = []
     """Attempts to hand out to runners."""
+    assigned: list[Assigned] = []
+    """Attempts given to the runner that reports, in place of handing them out."""
     asks: list[ApprovalTask] = []
     """Approvals to tell approval-service about."""
     stops: list[Stop] = []

@@ -22,6 +22,7 @@ def step_started(run: Run, event: Event, data: facts.StepStarted) -> None:
     step.wake_at = data.wake_at
     step.signal = data.signal
     step.runner = data.runner
+    step.assigned = data.assigned
     step.agent_run_id = data.agent_run_id
     step.token = event.seq if data.runner is not None else None
     tally(run, step, 1)

@@ -68,6 +68,10 @@ class ReportStep(Message, frozen=True, kw_only=True):
     runner: str
     output: Any = None
     error: StepError | None = None
+    next_ids: tuple[str, ...] = ()
+    """What attempts that follow become known under, if the runner takes them on at once: as many as it wants."""
+    environments: frozenset[str] = frozenset()
+    """Those whose agents the runner has."""
 
 
 class HandOutAgain(Message, frozen=True, kw_only=True):

@@ -84,6 +84,8 @@ class Step(msgspec.Struct, kw_only=True, eq=False):
     reported: bool = False
     """Whether its outcome is the word of its runner."""
     runner: str | None = None
+    assigned: bool = False
+    """Whether the runner got it with the answer to a report."""
     signal: str | None = None
     approval: Approval | None = None
     started_at: int | None = None

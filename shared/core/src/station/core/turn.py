@@ -16,6 +16,7 @@ from station.core.decision import Decision, Refusal, Stop
 from station.core.definition import State
 from station.core.evolve import evolve
 from station.core.lifecycle import ENDED_STEPS
+from station.core.messages import ReportStep
 from station.core.program import Limits, Program
 from station.core.run import Run, Scope, Step
 
@@ -34,7 +35,7 @@ class Entry(msgspec.Struct, frozen=True):
 class Turn:
     """The working state of one decision. The run is moved on in place: if the commit fails, it must be dropped."""
 
-    __slots__ = ("actor", "agenda", "decision", "limits", "now", "program", "run")
+    __slots__ = ("actor", "agenda", "decision", "limits", "now", "program", "report", "run")
 
     def __init__(self, program: Program, run: Run, now: int, limits: Limits) -> None:
         self.program = program
@@ -44,6 +45,8 @@ class Turn:
         self.actor = SYSTEM
         self.decision = Decision()
         self.agenda: deque[Entry] = deque()
+        self.report: ReportStep | None = None
+        """The report that this turn has accepted: what follows from it may go to its sender."""
 
     def emit(self, data: EventData, step_id: str | None = None, actor: str | None = None) -> Event:
         """State a fact and apply it."""

@@ -8,6 +8,8 @@ from station.contracts.actions import AGENT_RUN, AgentRunInput
 from station.contracts.errors import ErrorType, StepError
 from station.contracts.events import LateResultIgnored, StepRedispatched, StepStarted
 from station.contracts.statuses import StepStatus
+from station.contracts.work import StepTask
+from station.core.decision import Assigned
 from station.core.messages import ClaimStep, HandOutAgain, ReportStep
 from station.core.outcomes import fail, succeed
 from station.core.run import Step
@@ -36,18 +38,48 @@ def claim(turn: Turn, message: ClaimStep) -> None:
         # Not now: it is handed out again when the run is resumed, or when its back-off is over.
         turn.decision.verdict = "skip"
     else:
-        seconds = step_task(turn, step).timeout_seconds
-        turn.emit(
-            StepStarted(
-                attempt=step.attempt,
-                runner=message.runner,
-                agent_run_id=message.agent_run_id,
-                wake_at=None if seconds is None else turn.now + round(seconds * 1000) + _GRACE_MS,
-            ),
-            step.step_id,
-            f"runner:{message.runner}",
-        )
+        _start(turn, step, step_task(turn, step), message.runner, message.agent_run_id)
         _give(turn, step)
+
+
+def assign_next(turn: Turn) -> None:
+    """Give attempts that follow from an accepted report to the runner that made it, as far as it wants them.
+
+    It saves the way through the queue: the claim is in the transaction of the report.
+    """
+    report, decision = turn.report, turn.decision
+    if report is None or decision.evaluations or turn.run.ended is not None:
+        return
+    ids, handed_out = list(report.next_ids), list[StepTask]()
+    for task in decision.tasks:
+        if ids and task.environment in report.environments:
+            step = turn.run.open[task.step_id]
+            _start(turn, step, task, report.runner, ids.pop(0), assigned=True)
+            decision.assigned.append(_assigned(step, task))
+        else:
+            handed_out.append(task)
+    decision.tasks = handed_out
+
+
+def _assigned(step: Step, task: StepTask) -> Assigned:
+    return Assigned(task=task, token=step.token or 0, agent_run_id=step.agent_run_id or "")
+
+
+def _start(
+    turn: Turn, step: Step, task: StepTask, runner: str, agent_run_id: str, *, assigned: bool = False
+) -> None:
+    seconds = task.timeout_seconds
+    turn.emit(
+        StepStarted(
+            attempt=step.attempt,
+            runner=runner,
+            agent_run_id=agent_run_id,
+            assigned=assigned,
+            wake_at=None if seconds is None else turn.now + round(seconds * 1000) + _GRACE_MS,
+        ),
+        step.step_id,
+        f"runner:{runner}",
+    )
 
 
 def _give(turn: Turn, step: Step) -> None:
@@ -61,6 +93,7 @@ def report(turn: Turn, message: ReportStep) -> None:
     step = run.open.get(message.step_id)
     if step is not None and run.ended is None and _holds(step, message) and step.status is StepStatus.RUNNING:
         turn.decision.verdict = "accepted"
+        turn.report = message
         actor = f"runner:{message.runner}"
         if message.error is None:
             succeed(turn, step, message.output, actor=actor)
@@ -69,6 +102,7 @@ def report(turn: Turn, message: ReportStep) -> None:
         return
     if _reported_before(turn, step, message):
         turn.decision.verdict = "accepted"
+        _assign_again(turn, message)
         return
     turn.decision.verdict = "fenced"
     outcome = "succeeded" if message.error is None else f"{message.error.type}: {message.error.message}"[:500]
@@ -77,6 +111,16 @@ def report(turn: Turn, message: ReportStep) -> None:
         message.step_id,
         f"runner:{message.runner}",
     )
+
+
+def _assign_again(turn: Turn, message: ReportStep) -> None:
+    """The answer to an accepted report was lost, and with it what was assigned: say it once more."""
+    if not message.next_ids:
+        return
+    for step in turn.run.open.values():
+        given = step.assigned and step.status is StepStatus.RUNNING and step.runner == message.runner
+        if given and (step.token or 0) > message.token:
+            turn.decision.assigned.append(_assigned(step, step_task(turn, step)))
 
 
 def hand_out_again(turn: Turn, message: HandOutAgain) -> None:

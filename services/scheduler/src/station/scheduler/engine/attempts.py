@@ -183,6 +183,11 @@ class Attempts:
             if dispatch is not None and dispatch.attempt <= step.attempt:
                 del self.dispatches[key]
 
+    def waited_ms(self) -> int:
+        """How long the attempt that was handed out first has waited to be claimed."""
+        first = next(iter(self.dispatches.values()), None)
+        return 0 if first is None else max(0, self._now() - first.since)
+
     def _oldest(self) -> float:
         oldest = min((dispatch.since for dispatch in self.dispatches.values()), default=None)
         return 0.0 if oldest is None else max(0.0, (self._now() - oldest) / 1000)

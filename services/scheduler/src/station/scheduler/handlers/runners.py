@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from station.scheduler.engine.engine import NotStored
 from station.scheduler.handlers import refusals
@@ -23,6 +23,7 @@ class Runners:
         self._writer = writer
         self._now = now
         self._boots: dict[str, int] = {}
+        self._environments: dict[str, frozenset[str]] = {}
 
     async def load(self, reader: Reader) -> None:
         """Take up what the store holds."""
@@ -31,6 +32,14 @@ class Runners:
     def boot_of(self, runner: str) -> int | None:
         """Give the newest boot that is known of a runner."""
         return self._boots.get(runner)
+
+    def environments_of(self, runner: str, boot: int) -> frozenset[str]:
+        """Give the environments that a runner has announced to this scheduler; none if this is not its newest boot."""
+        return self._environments.get(runner, frozenset()) if self._boots.get(runner) == boot else frozenset()
+
+    def note_environments(self, runner: str, environments: Iterable[str]) -> None:
+        """Note what a runner has announced."""
+        self._environments[runner] = frozenset(environments)
 
     async def note(self, runner: str, boot: int) -> bool:
         """Note a boot; tell whether it is new."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
 from station.contracts.agents import AnnounceRunner
 from station.contracts.work import (
+    Assignment,
     Claim,
     Claims,
     ClaimSteps,
@@ -19,10 +21,11 @@ from station.contracts.work import (
     ReportResults,
     StepRef,
     StepResult,
+    StepTask,
 )
 from station.core import messages
 from station.core.decision import Decision
-from station.runtime import metrics
+from station.runtime import metrics, telemetry
 from station.runtime.ids import new_id
 from station.runtime.logging import get_logger
 from station.runtime.rpc import RpcContext, refuse
@@ -36,6 +39,9 @@ from station.scheduler.handlers.runners import Runners
 from station.scheduler.store.reader import Reader
 
 log = get_logger("steps")
+
+_LONGEST_WAIT_MS = 250
+"""How long an attempt may wait in the queue before runners are given nothing past it."""
 
 Verdict = Literal["accepted", "fenced"]
 
@@ -99,15 +105,48 @@ class StepRequests:
     async def report(self, request: ReportResults, _: RpcContext) -> ReportAnswer:
         """Take outcomes; all of them in one transaction."""
         runner = f"{request.runner}#{request.boot}"
-        answers = await self._engine.submit_many(
-            [(result.run_id, _report(result, runner)) for result in request.results]
-        )
+        environments, wants = self._assignable(request), request.wants
+        reports: list[tuple[str, messages.AnyMessage]] = []
+        for result in request.results:
+            next_ids = (new_id("ar"),) if environments and wants > 0 else ()
+            wants -= len(next_ids)
+            reports.append((result.run_id, _report(result, runner, next_ids, environments)))
+        answers = await self._engine.submit_many(reports)
+        if environments:
+            await self._void_if_outdated(request.runner, request.boot)
         verdicts: list[Verdict] = [
             _verdict(result, answer) for result, answer in zip(request.results, answers, strict=True)
         ]
         for verdict in verdicts:
             REPORTS.labels(verdict).inc()
-        return ReportAnswer(verdicts=tuple(verdicts))
+        return ReportAnswer(verdicts=tuple(verdicts), assigned=self._assignments(answers))
+
+    def _assignable(self, request: ReportResults) -> frozenset[str]:
+        """Whose agents the runner has, if it may be given what follows: others that wait are not overtaken for long."""
+        if not request.wants or self._attempts.waited_ms() > _LONGEST_WAIT_MS:
+            return frozenset()
+        return self._runners.environments_of(request.runner, request.boot)
+
+    def _assignments(self, answers: Sequence[Decision | Exception]) -> tuple[Assignment, ...]:
+        return tuple(
+            Assignment(
+                task=assigned.task,
+                token=assigned.token,
+                agent_run_id=assigned.agent_run_id,
+                lease_seconds=self._attempts.lease_ms / 1000,
+                traceparent=self._traceparent(assigned.task),
+            )
+            for answer in answers
+            if isinstance(answer, Decision)
+            for assigned in answer.assigned
+        )
+
+    def _traceparent(self, task: StepTask) -> str | None:
+        slot = self._engine.runs.cached(task.run_id)
+        if slot is None:
+            return None
+        span = telemetry.step_span_id(task.run_id, task.step_id, task.attempt)
+        return telemetry.traceparent(slot.trace_id, span)
 
     async def release(self, request: ReleaseSteps, _: RpcContext) -> Done:
         """Take attempts back that a runner gives up, and hand them out anew."""
@@ -127,6 +166,7 @@ class StepRequests:
         """Take a runner's catalog; what its earlier boots held is handed out anew."""
         self._check_boot(request.runner, request.boot)
         await self._catalog.announce(request)
+        self._runners.note_environments(request.runner, request.environments)
         if await self._runners.note(request.runner, request.boot):
             await self._reconcile.runner_restarted(request.runner, request.boot)
         return Done()
@@ -168,7 +208,9 @@ class StepRequests:
         return None if row is None or row[0] is None else msgspec.json.decode(row[0])
 
 
-def _report(result: StepResult, runner: str) -> messages.AnyMessage:
+def _report(
+    result: StepResult, runner: str, next_ids: tuple[str, ...], environments: frozenset[str]
+) -> messages.AnyMessage:
     if result.cancelled:
         return messages.HandOutAgain(
             step_id=result.step_id, attempt=result.attempt, token=result.token, reason=f"{runner} was told to stop"
@@ -180,6 +222,8 @@ def _report(result: StepResult, runner: str) -> messages.AnyMessage:
         runner=runner,
         output=result.output,
         error=result.error,
+        next_ids=next_ids,
+        environments=environments,
     )
 
 
