@@ -1,7 +1,6 @@
 """The two streams, their consumers, and fetching from them. Only the scheduler has the right to create anything."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from nats import errors as nats_errors
@@ -13,6 +12,7 @@ from station.contracts import subjects
 from station.runtime import metrics
 from station.runtime.bus import Bus
 from station.runtime.logging import get_logger
+from station.runtime.pulls import Pull
 
 __all__ = ["EVENTS", "TASKS", "Fetcher", "ensure_consumer", "ensure_streams"]
 
@@ -119,21 +119,18 @@ class Fetcher:
     def __init__(
         self, bus: Bus, stream: str, durable: str, ensure: Callable[[], Awaitable[object]] | None = None
     ) -> None:
-        self._bus = bus
-        self._stream = stream
         self._durable = durable
         self._ensure = ensure
-        self._subscription: JetStreamContext.PullSubscription | None = None
+        self._pull = Pull(bus, stream, durable)
         self._failures = FETCH_FAILURES.labels(consumer=durable)
         self._failing = False
-        bus.before_close(self._forget)
+        # What lies in the client's queue is taken by nobody any more, and would keep `Bus.close` waiting for it.
+        bus.before_close(self._pull.close)
 
     async def fetch(self, batch: int, timeout: float = 5.0) -> list[Msg]:
         """Up to ``batch`` messages, as soon as there are any; empty after ``timeout`` seconds, or when it failed."""
         try:
-            if self._subscription is None:
-                self._subscription = await self._bus.js.pull_subscribe_bind(self._durable, self._stream)
-            messages = await self._subscription.fetch(batch, timeout)
+            messages = await self._pull.fetch(batch, timeout)
         except TimeoutError:
             return []
         except nats_errors.Error as error:
@@ -145,21 +142,11 @@ class Fetcher:
         return messages
 
     async def batches(self, *, max: int = 64, timeout: float = 1.0) -> AsyncIterator[list[Msg]]:
-        """Every batch that comes, for ever; empty ones are left out.
-
-        A broker that restarts forgets who is waiting, so it takes up to ``timeout`` seconds until it is asked again.
-        """
+        """Every batch that comes, for ever; empty ones are left out."""
         while True:
             messages = await self.fetch(max, timeout)
             if messages:
                 yield messages
-
-    async def _forget(self) -> None:
-        """What lies in the client's queue is taken by nobody any more, and would keep `Bus.close` waiting for it."""
-        subscription, self._subscription = self._subscription, None
-        if subscription is not None:
-            with contextlib.suppress(nats_errors.Error, OSError):
-                await subscription.unsubscribe()
 
     async def _recover(self, error: Exception) -> None:
         self._failures.inc()
