@@ -10,6 +10,7 @@ from station.approval_service.settings import SERVICE
 from station.contracts import subjects
 from station.contracts.approvals import ApprovalPage, ApprovalView, Decide, DecideApproval, ListApprovals
 from station.contracts.health import GetHealth, Health
+from station.runtime.failpoints import hit
 from station.runtime.logging import get_logger
 from station.runtime.rpc import Endpoint, Refused, RpcContext
 
@@ -82,4 +83,7 @@ class Inbox:
             summary_digest=request.summary_digest,
             idempotency_key=request.idempotency_key,
         )
-        return await self._scheduler.decide(command, traceparent)
+        hit("approval-service.before-decide")
+        decided = await self._scheduler.decide(command, traceparent)
+        hit("approval-service.after-decide")
+        return decided

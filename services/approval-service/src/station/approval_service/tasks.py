@@ -16,6 +16,7 @@ from station.contracts.statuses import ApprovalStatus
 from station.runtime.bus import header
 from station.runtime.clock import to_rfc3339
 from station.runtime.codec import Undecodable, read
+from station.runtime.failpoints import hit
 from station.runtime.logging import get_logger
 from station.runtime.rpc import Refused
 from station.runtime.streams import Fetcher
@@ -58,7 +59,9 @@ class Announcer:
             return
         if is_open and task.approval_id not in self._announced:
             self._announce(task)
+        hit("approval-service.before-ack")
         await message.ack()
+        hit("approval-service.after-ack")
 
     async def _is_open(self, task: ApprovalTask, traceparent: str | None) -> bool:
         try:

@@ -15,6 +15,7 @@ from station.contracts.subjects import QUERY_HEALTH
 from station.gateway.link import Link
 from station.gateway.metrics import RPC_FAILURES
 from station.runtime.errors import StationError, Unavailable
+from station.runtime.failpoints import hit
 
 _ATTEMPT_SECONDS = 2.5
 _PAUSE_SECONDS = 0.1
@@ -52,7 +53,10 @@ class RpcClient:
     ) -> bytes:
         """Have something changed that may be sent twice: it carries ``key``, or its repetition changes nothing."""
         headers = {TRACEPARENT: traceparent} if traceparent else None
-        return await self._repeat(subject, message, self._command_seconds, key=key, headers=headers)
+        hit("gateway.before-request")
+        answer = await self._repeat(subject, message, self._command_seconds, key=key, headers=headers)
+        hit("gateway.before-answer")
+        return answer
 
     async def once(self, subject: str, message: msgspec.Struct) -> bytes:
         """Have something changed that must not be sent twice: wait until the scheduler answers at all, then send."""

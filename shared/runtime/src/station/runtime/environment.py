@@ -20,7 +20,7 @@ class Variable(Wire):
     meaning: str
     services: tuple[str, ...]
     internal: bool = False
-    """Set by `stn up` for its children, not by people."""
+    """Set by `stn up` for its children, or by tests; not by people."""
 
 
 def _variable(name: str, default: str | None, services: tuple[str, ...], meaning: str) -> Variable:
@@ -103,6 +103,13 @@ VARIABLES: tuple[Variable, ...] = (
         services=ALL,
         internal=True,
         meaning="The process dies with this one (Linux).",
+    ),
+    Variable(
+        name="STATION_FAILPOINTS",
+        default=None,
+        services=ALL,
+        internal=True,
+        meaning="For tests only: the directory whose files say where processes kill themselves.",
     ),
 )
 NAMES = frozenset(variable.name for variable in VARIABLES)

@@ -22,6 +22,7 @@ from station.core.run import Step
 from station.core.turn import Turn
 from station.runtime import metrics
 from station.runtime.errors import StationError
+from station.runtime.failpoints import hit
 from station.runtime.logging import get_logger
 from station.scheduler.engine import record
 from station.scheduler.engine.chain import StoredEvent
@@ -232,6 +233,7 @@ class Engine:
             raise NotStored(f"The store did not take it: {error}. Nothing has changed; send it again.") from error
         slot.pending -= 1
         self._tell(move)
+        hit("scheduler.before-answer")
         if slot.run.ended is not None and slot.idle:
             self.runs.drop(slot)
         return move.decision

@@ -15,6 +15,7 @@ from station.core.messages import HandOutAgain
 from station.core.tasks import task_of
 from station.runtime import metrics, streams
 from station.runtime.bus import Bus
+from station.runtime.failpoints import hit
 from station.runtime.logging import get_logger
 from station.scheduler.engine.attempts import Attempts
 from station.scheduler.engine.engine import Engine
@@ -139,6 +140,7 @@ class Reconcile:
 
     async def runner_restarted(self, runner: str, boot: int) -> None:
         """Everything that earlier boots of a runner had fetched or claimed is free again."""
+        hit("scheduler.before-consumer-reset")
         try:
             if await streams.reset_consumer(
                 self._bus, subjects.TASKS_STREAM, subjects.RUNNER_CONSUMER, subjects.RUNNER_FILTER
@@ -146,6 +148,7 @@ class Reconcile:
                 MENDED.labels("consumer").inc()
         except (nats_errors.Error, TimeoutError) as error:
             log.warning("consumer_not_reset", error=str(error) or type(error).__name__)
+        hit("scheduler.after-consumer-reset")
         await self.hand_out_again(self._attempts.of_earlier_boots(runner, boot))
 
     async def _revoke_expired(self) -> None:

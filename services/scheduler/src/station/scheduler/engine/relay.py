@@ -20,6 +20,7 @@ from nats.aio.msg import Msg
 from station.contracts import subjects
 from station.runtime import metrics
 from station.runtime.bus import Bus
+from station.runtime.failpoints import hit
 from station.runtime.logging import get_logger
 from station.scheduler.engine import statements as sql
 from station.scheduler.engine.backlog import Backlog
@@ -138,13 +139,16 @@ class Relay:
         flight = _Flight(turns, bool(events) + bool(tasks), self._now())
         self._flying[number] = flight
         reply = f"{self._prefix}{number}"
+        hit("scheduler.before-publish")
         try:
             for message in events:
                 await publish(self._bus, message, reply if message is events[-1] else "")
             for message in tasks:
                 if message.replaces:
                     # The old message of that subject is one that a runner took along when it died: it would block this.
+                    hit("scheduler.before-purge")
                     await self._bus.js.purge_stream(subjects.TASKS_STREAM, subject=message.subject)
+                    hit("scheduler.after-purge")
                 await publish(self._bus, message, reply if message is tasks[-1] else "")
         except (nats_errors.Error, TimeoutError) as error:
             self._failed(number, str(error))
@@ -172,6 +176,7 @@ class Relay:
 
     def _land(self, number: int) -> None:
         """The broker has all of a flight."""
+        hit("scheduler.after-publish")
         flight = self._flying.pop(number)
         self._done += [turn.id for turn in flight.turns if turn.id]
         self._clean_up()
@@ -223,8 +228,10 @@ class Relay:
                 done, self._done = self._done, []
                 unit = Unit()
                 unit.add(sql.DELETE_OUTBOX, (msgspec.json.encode(done).decode(),))
+                hit("scheduler.before-outbox-delete")
                 try:
                     await self._writer.submit(unit)
+                    hit("scheduler.after-outbox-delete")
                 except Exception as error:  # noqa: BLE001 - they stay and are deleted with the next that land
                     log.warning("outbox_not_cleaned", error=str(error))
                     self._done += done

@@ -24,6 +24,7 @@ from station.contracts.runs import Instruction, SignalRun, StartRun
 from station.runtime import codec, metrics, streams
 from station.runtime.bus import Bus
 from station.runtime.errors import Refused, Unavailable, Undecodable
+from station.runtime.failpoints import hit
 from station.runtime.logging import get_logger
 from station.scheduler.engine import statements as sql
 from station.scheduler.handlers.runs import RunCommands
@@ -98,7 +99,9 @@ class Intake:
             log.exception("intake_crashed", subject=message.subject)
             return await self._set_aside(message, kind, f"the scheduler failed on it: {error!r}")
         TAKEN.labels(kind, "taken").inc()
+        hit("intake.before-ack")
         await _answer(message.ack())
+        hit("intake.after-ack")
         return True
 
     async def _start(self, message: Msg, run_id: str) -> None:

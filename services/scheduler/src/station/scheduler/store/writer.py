@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any, TypeAlias
 
 from station.runtime import metrics
+from station.runtime.failpoints import hit
 from station.runtime.logging import get_logger
 
 log = get_logger("writer")
@@ -170,7 +171,9 @@ class Writer:
         connection.execute("BEGIN IMMEDIATE")
         for job in jobs:
             job.unit.run(connection)
+        hit("scheduler.before-commit")
         connection.execute("COMMIT")
+        hit("scheduler.after-commit")
 
     def _roll_back(self) -> None:
         """Some errors roll back by themselves. A transaction that stays open raises here: nothing could follow it."""
