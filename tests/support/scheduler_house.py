@@ -261,6 +261,7 @@ async def house(
     clock: Clock | None = None,
     background: bool = True,
     environments: Path | None = None,
+    spans: Any = None,
     **settings: Any,
 ) -> AsyncGenerator[House]:
     """Open a scheduler on a directory; in the end its store must be sound."""
@@ -279,7 +280,7 @@ async def house(
         chosen, bus=bus, writer=writer, reader=reader, pool=pool, last_outbox_id=row[0] if row else 0, **clocks
     )
     await scheduler.load()
-    scheduler.watch(bus, Spans(_NOBODY))
+    scheduler.watch(bus, Spans(spans or _NOBODY))
     found = House(scheduler, bus, writer, directory, evaluators)
     try:
         if background:

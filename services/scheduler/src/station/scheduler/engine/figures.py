@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from station.contracts.events import (
-    RunCancelled,
-    RunCompleted,
-    RunCreated,
-    RunFailed,
-    RunTimedOut,
-    StepRedispatched,
-)
+from station.contracts.events import RunCreated, RunEnded, StepRedispatched
 from station.core.lifecycle import ENDED_STEPS
 from station.core.run import Step
 from station.runtime import metrics
@@ -37,9 +30,7 @@ class Figures:
                 RUNS.labels("CREATED").inc()
             elif isinstance(event.data, StepRedispatched):
                 REDISPATCHED.inc()
-            elif (
-                isinstance(event.data, RunCompleted | RunFailed | RunCancelled | RunTimedOut) and run.ended is not None
-            ):
+            elif isinstance(event.data, RunEnded) and run.ended is not None:
                 RUNS.labels(run.ended).inc()
                 RUN_SECONDS.labels(run.ended).observe(max(0, event.at - run.created_at) / 1000)
 

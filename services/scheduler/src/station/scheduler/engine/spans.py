@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from station.contracts.events import StateExited
+from station.contracts.events import RunEnded, StateExited
 from station.core.evolve import create, evolve
 from station.core.lifecycle import ENDED_STEPS
 from station.core.run import Run, Step
@@ -20,9 +20,18 @@ from station.scheduler.store.reader import Reader, Row
 
 _UNDER_WAY_MS = 5_000
 """Spans are sent every half second, and tried again for a while."""
+# Of each open run its last event; of each workflow the runs that ended last. CROSS JOIN keeps this order of the tables,
+# so that nothing is read through from end to end.
 _RECENT = """
-SELECT DISTINCT run_id FROM workflow_run_steps
-WHERE completed_at >= (SELECT max(completed_at) FROM workflow_run_steps) - ? LIMIT 1000
+WITH latest (run_id, at) AS (
+    SELECT r.run_id, e.at FROM workflow_runs r JOIN workflow_run_events e ON e.run_id = r.run_id AND e.seq = r.seq
+    WHERE r.status IN ('PENDING', 'RUNNING', 'WAITING_APPROVAL', 'WAITING_SIGNAL', 'PAUSED')
+    UNION ALL
+    SELECT r.run_id, r.completed_at FROM workflows w CROSS JOIN workflow_runs r ON r.workflow_id = w.workflow_id
+    WHERE r.completed_at >= ?1 + (
+        SELECT max(completed_at) FROM workflow_runs l WHERE l.workflow_id = w.workflow_id AND completed_at IS NOT NULL)
+), since (moment) AS (SELECT max(at) + ?1 FROM latest)
+SELECT run_id, moment FROM latest, since WHERE at >= moment ORDER BY at DESC LIMIT 1000
 """
 
 
@@ -37,23 +46,25 @@ class Spans:
         if not self._exporter.enabled:
             return
         run, trace_id = move.slot.run, move.slot.trace_id
-        exited = {event.step_id: event for event in move.decision.events if isinstance(event.data, StateExited)}
+        exited = {event.step_id for event in move.decision.events if isinstance(event.data, StateExited)}
+        # An ended run still has turns: the note of a result that came too late.
+        ending = any(isinstance(event.data, RunEnded) for event in move.decision.events)
         for step in move.steps:
             if step.status in ENDED_STEPS:
                 self._emit_step(run, step, trace_id)
-                if step.step_id in exited or run.ended is not None:
+                if step.step_id in exited or ending:
                     self._emit_state(run, step, trace_id)
-        if run.ended is not None:
+        if ending:
             self._emit_run(run, trace_id)
 
     async def emit_recent(self, reader: Reader) -> None:
         """Emit once more what had ended shortly before this start; a collector takes the same span twice as one."""
         if not self._exporter.enabled:
             return
-        for (run_id,) in await reader.rows(_RECENT, (_UNDER_WAY_MS,)):
-            self._emit_ended(await reader.rows(EVENTS_OF_RUN, (run_id,)))
+        for run_id, since in await reader.rows(_RECENT, (-_UNDER_WAY_MS,)):
+            self._emit_ended(await reader.rows(EVENTS_OF_RUN, (run_id,)), since)
 
-    def _emit_ended(self, rows: Sequence[Row]) -> None:
+    def _emit_ended(self, rows: Sequence[Row], since: int) -> None:
         events = [event_of(row) for row in rows]
         run = create(events[0])
         for event in events[1:]:
@@ -62,11 +73,11 @@ class Spans:
         exited = {event.step_id for event in events if isinstance(event.data, StateExited)}
         last = {step.step_id: step for step in run.changes.steps.values()}
         for step in run.changes.steps.values():
-            if step.status in ENDED_STEPS:
+            if step.completed_at is not None and step.completed_at >= since:
                 self._emit_step(run, step, trace_id)
                 if last[step.step_id] is step and (step.step_id in exited or run.ended is not None):
                     self._emit_state(run, step, trace_id)
-        if run.ended is not None:
+        if run.completed_at is not None and run.completed_at >= since:
             self._emit_run(run, trace_id)
 
     def _emit_run(self, run: Run, trace_id: int) -> None:
