@@ -16,7 +16,6 @@ from station.scheduler.store.database import open_writer
 from station.scheduler.store.reader import Reader
 from tests.support.scheduler_house import Clock, House, agent, house, waiting
 
-
 _NAMED_AFTER = {"WorkflowRun": "run_id", "StateTransition": "state_name", "StepExecute": "action"}
 
 
