@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from station.cli.commands import agent, approval, demo, doctor, run, up, workflow
+from station.cli.commands import agent, approval, backup, demo, doctor, run, up, workflow
 from station.cli.errors import INTERRUPTED, CommandError
 from station.cli.output import show_error
 
@@ -26,6 +26,8 @@ app.add_typer(run.app, name="run")
 app.add_typer(approval.app, name="approval")
 app.add_typer(agent.app, name="agent")
 app.command("doctor")(doctor.doctor)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 
 
 @app.command("version")
