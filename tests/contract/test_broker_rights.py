@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from station.runtime.broker import RIGHTS, inbox_prefix
+from station.runtime.parts import MOST_PARTS
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy/nats/nats.conf"
 # Only on the machine of a developer: in a deployment people go through the gateway.
@@ -34,5 +35,5 @@ def test_a_user_may_do_the_same_in_a_deployment_as_on_the_bundled_broker(user: s
     part = deployed()[user]
     assert sorted(allowed(part, "publish")) == sorted(RIGHTS[user].publish)
     assert sorted(allowed(part, "subscribe")) == sorted([*RIGHTS[user].subscribe, f"{inbox_prefix(user)}.>"])
-    assert "allow_responses: true" in part
+    assert f'allow_responses: {{ max: {MOST_PARTS}, expires: "2m" }}' in part
     assert "deny" not in part

@@ -15,6 +15,7 @@ from nats.aio.msg import Msg
 from nats.js.api import StreamConfig
 
 from station.contracts import subjects
+from station.runtime.parts import MOST_PARTS
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy/nats/nats.conf"
 SERVER = Path(sys.executable).parent / "nats-server"
@@ -157,17 +158,21 @@ async def test_a_user_subscribes_only_to_what_concerns_it(connect: Connect, user
     assert await allowed(EVERY_SUBSCRIBE, client.subscribe, errors) == MAY_SUBSCRIBE[user] | own
 
 
-async def test_a_request_to_the_scheduler_is_answered(connect: Connect) -> None:
+async def test_a_request_to_the_scheduler_is_answered_in_as_many_parts_as_it_may_have(connect: Connect) -> None:
     scheduler, _ = await connect("scheduler")
     gateway, _ = await connect("gateway")
 
     async def answer(message: Msg) -> None:
-        await message.respond(b"started")
+        for number in range(MOST_PARTS):
+            await message.respond(b"%d" % number)
 
     await scheduler.subscribe(subjects.RUN_START, cb=answer)
     await scheduler.flush()
     await scheduler.flush()  # the first ping may have overtaken the subscription
-    assert (await gateway.request(subjects.RUN_START, b"", timeout=5)).data == b"started"
+    inbox = gateway.new_inbox()
+    parts = await gateway.subscribe(inbox)
+    await gateway.publish(subjects.RUN_START, b"", inbox)
+    assert [int((await parts.next_msg(timeout=5)).data) for _ in range(MOST_PARTS)] == [*range(MOST_PARTS)]
 
 
 async def test_the_runner_takes_and_acknowledges_a_task_that_the_scheduler_published(connect: Connect) -> None:

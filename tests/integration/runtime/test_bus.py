@@ -11,7 +11,7 @@ import pytest
 import uvloop
 from nats.aio.msg import Msg
 
-from station.contracts.headers import CONTENT_TYPE, CONTRACT_VERSION, JSON, TRACEPARENT
+from station.contracts.headers import CONTENT_TYPE, CONTRACT_VERSION, JSON, PARTS, TRACEPARENT
 from station.contracts.health import GetHealth, Health
 from station.runtime import bus as bus_module
 from station.runtime import lifecycle
@@ -51,7 +51,12 @@ async def test_a_request_carries_its_headers_and_gets_its_answer(bus: Bus) -> No
     asked = await answer_with(bus, "health", encode(HEALTH))
     assert await bus.request("health", GetHealth(), Health, headers={TRACEPARENT: "t"}) == HEALTH
     assert asked[0].data == encode(GetHealth())
-    assert asked[0].headers == {CONTENT_TYPE: "application/msgpack", CONTRACT_VERSION: "1", TRACEPARENT: "t"}
+    assert asked[0].headers == {
+        CONTENT_TYPE: "application/msgpack",
+        CONTRACT_VERSION: "1",
+        PARTS: "32",
+        TRACEPARENT: "t",
+    }
     assert asked[0].reply.startswith("_INBOX_test.")
 
 

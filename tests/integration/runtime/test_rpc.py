@@ -15,6 +15,7 @@ from station.runtime.codec import encode
 from station.runtime.rpc import Endpoint, RpcContext, Served, refuse, serve
 from tests.support.nats import NatsServer, nats_server  # noqa: F401
 
+LARGE = "y" * 5 * 1024 * 1024 + "z"
 ACCEPTED = SignalAccepted(run_id="run_1", id="sig_1", name="go")
 
 
@@ -34,6 +35,7 @@ class House:
             Endpoint("wf.rpc.test.crash", GetRun, self.crash),
             Endpoint("wf.rpc.test.slow", GetRun, self.slow),
             Endpoint("wf.rpc.test.large", GetRun, self.large),
+            Endpoint("wf.rpc.test.larger", GetRun, self.larger),
         ]
 
     async def struct(self, request: GetRun, context: RpcContext) -> SignalAccepted:
@@ -55,7 +57,10 @@ class House:
         return ACCEPTED
 
     async def large(self, _request: GetRun, _context: RpcContext) -> dict[str, Any]:
-        return {"x": "y" * 2 * 1024 * 1024}
+        return {"x": LARGE}
+
+    async def larger(self, _request: GetRun, _context: RpcContext) -> bytes:
+        return bytes(33 * 1024 * 1024)
 
 
 @pytest.fixture
@@ -159,10 +164,21 @@ async def test_what_cannot_be_read_is_refused_with_the_place(
     assert decode(raw.data)["errors"][0]["message"]
 
 
-async def test_an_answer_that_no_message_can_carry_is_told(bus: Bus, house: Fixture) -> None:
+@pytest.mark.parametrize("content_type", [MSGPACK, JSON])
+async def test_an_answer_larger_than_one_message_comes_in_parts(bus: Bus, house: Fixture, content_type: str) -> None:
+    asked = [
+        bus.request("wf.rpc.test.large", GetRun(run_id="r"), dict[str, str], content_type=content_type)
+        for _ in range(3)
+    ]
+    assert await asyncio.gather(*asked) == [{"x": LARGE}] * 3
+
+
+async def test_an_answer_that_cannot_be_sent_is_told(bus: Bus, house: Fixture) -> None:
     with pytest.raises(Refused) as caught:
-        await bus.request("wf.rpc.test.large", GetRun(run_id="r"), SignalAccepted)
+        await bus.request("wf.rpc.test.larger", GetRun(run_id="r"), bytes)
     assert caught.value.failure.code == "answer_too_large"
+    raw = await bus.nc.request("wf.rpc.test.large", b'{"runId": "r"}')  # nothing says that it takes parts
+    assert msgspec.json.decode(raw.data)["code"] == "answer_too_large"
 
 
 async def test_a_slow_request_holds_up_no_other(bus: Bus, house: Fixture) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from station.contracts import subjects
 from station.contracts.approvals import ListApprovals, Principal
 from station.contracts.errors import ErrorType, StepError
 from station.contracts.health import GetHealth
-from station.contracts.runs import GetRun, ListEvents, ListRuns, ListSteps
+from station.contracts.runs import ControlRun, GetRun, ListEvents, ListRuns, ListSteps, RunView
 from station.contracts.workflows import ListVersions, ListWorkflows
 from station.runtime import metrics
 from station.runtime.errors import Refused
@@ -183,6 +184,19 @@ async def test_pages_that_would_outgrow_a_message_are_cut(home):
         return page
 
     assert len(await all_pages(inbox)) == 3
+
+
+async def test_a_run_larger_than_a_message_is_shown_whole(home):
+    """The broker takes 1 MiB."""
+    await home.serve()
+    given = {"text": "ü" * 1_000_000}
+    run = await home.start(input=given)
+    live = await home.bus.request(subjects.QUERY_RUN, GetRun(run_id=run.id), RunView)
+    assert (live.status, live.input, live.context) == ("WAITING_SIGNAL", given, {**given, "steps": {}})
+    cancelled = await home.bus.request(subjects.RUN_CANCEL, ControlRun(run_id=run.id), RunView)
+    ended = await home.bus.request(subjects.QUERY_RUN, GetRun(run_id=run.id), RunView)
+    assert ended == cancelled
+    assert (ended.status, ended.context) == ("CANCELLED", live.context)
 
 
 async def test_a_view_shows_a_run_alive_and_ended(home):

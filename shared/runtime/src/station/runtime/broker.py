@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from station.contracts import subjects
+from station.runtime.parts import MOST_PARTS
 
 __all__ = ["RIGHTS", "Broker", "Rights", "inbox_prefix", "write_config"]
 
@@ -147,7 +148,7 @@ def _user(name: str, password: str) -> dict[str, Any]:
     permissions = {
         "publish": {"allow": list(rights.publish)},
         "subscribe": {"allow": [*rights.subscribe, f"{inbox_prefix(name)}.>"]},
-        "allow_responses": True,
+        "allow_responses": {"max": MOST_PARTS, "expires": "2m"},
     }
     return {"user": name, "password": password, "permissions": permissions}
 

@@ -17,6 +17,7 @@ from station.runtime import codec, lifecycle, metrics
 from station.runtime.client import PatientClient
 from station.runtime.errors import Refused, Unavailable, Undecodable
 from station.runtime.logging import get_logger
+from station.runtime.parts import TAKES_PARTS, room
 from station.runtime.replies import Replies
 from station.runtime.settings import masked_url
 
@@ -88,7 +89,8 @@ class Bus:
             Unavailable: no answer within ``timeout`` seconds; whether it was carried out is unknown.
             Undecodable: the answer is of another shape.
         """
-        answer = await self.ask(subject, codec.encode(message, content_type), _with(headers, content_type), timeout)
+        asked = {**_with(headers, content_type), **TAKES_PARTS}
+        answer = await self.ask(subject, codec.encode(message, content_type), asked, timeout)
         found = answer.headers
         if found is not None and ERROR_CODE in found:
             raise Refused(_failure(found, answer.data))
@@ -98,10 +100,10 @@ class Bus:
 
     async def ask(self, subject: str, body: bytes, headers: dict[str, str] | None, timeout: float) -> Msg:
         """Send bytes and wait for the message that answers. Raises Unavailable."""
+        if len(body) > room(self.nc.max_payload):
+            raise Refused(_too_large(len(body), self.nc.max_payload))
         try:
             answer = await self._replies.request(subject, body, headers, timeout)
-        except nats_errors.MaxPayloadError:
-            raise Refused(_too_large(len(body), self.nc.max_payload)) from None
         except nats_errors.Error as error:
             raise Unavailable(f"{subject}: not sent ({error}).") from error
         if answer.headers is not None and answer.headers.get("Status") == "503":

@@ -7,7 +7,9 @@ from collections.abc import Collection
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from station.contracts.headers import PART
 from station.runtime.errors import Unavailable
+from station.runtime.parts import Joining
 
 
 class Replies:
@@ -19,6 +21,7 @@ class Replies:
         self._numbers = itertools.count()
         self._waiting: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
         """Subject of the request and who waits, by where the answer goes."""
+        self._joining: dict[str, Joining] = {}
         self._loop = asyncio.get_running_loop()
 
     async def open(self) -> None:
@@ -37,6 +40,7 @@ class Replies:
         finally:
             timer.cancel()
             del self._waiting[reply_to]
+            self._joining.pop(reply_to, None)
 
     def disconnected(self) -> None:
         """The answers that are under way are lost with the connection: say so now, not at the timeout."""
@@ -55,6 +59,17 @@ class Replies:
             future.set_exception(Unavailable(f"{subject}: {why}."))
 
     async def _arrived(self, message: Msg) -> None:
-        _, future = self._waiting.get(message.subject, ("", None))
-        if future is not None and not future.done():
-            future.set_result(message)
+        subject, future = self._waiting.get(message.subject, ("", None))
+        if future is None or future.done():
+            return
+        place = message.headers.get(PART) if message.headers else None
+        if place is not None:
+            try:
+                whole = self._joining.setdefault(message.subject, Joining()).add(place, message.data)
+            except ValueError as error:
+                self._fail(future, subject, f"the answer is not whole: {error}")
+                return
+            if whole is None:
+                return
+            message.data = whole
+        future.set_result(message)

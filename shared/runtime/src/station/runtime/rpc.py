@@ -20,7 +20,7 @@ from station.contracts.errors import Failure
 from station.contracts.headers import CONTENT_TYPE, CONTRACT_VERSION, ERROR_CODE, ERROR_TEXT, TRACEPARENT, VERSION
 from station.contracts.health import ServiceStarted
 from station.contracts.problems import Problem
-from station.runtime import codec, metrics
+from station.runtime import codec, metrics, parts
 from station.runtime.bus import Bus, header
 from station.runtime.errors import Refused, Undecodable
 from station.runtime.logging import get_logger
@@ -195,10 +195,14 @@ class _Served:
     async def _respond(self, message: Msg, body: bytes, headers: dict[str, str]) -> None:
         if not message.reply:
             return
+        room = parts.room(self._bus.nc.max_payload)
+        answers = [(body, headers)]
+        if len(body) > room:
+            cut = parts.split(body, room) if parts.taken(message.headers) else []
+            answers = [(part, {**headers, **place}) for part, place in cut] or [_too_large(len(body), headers)]
         try:
-            await self._bus.nc.publish(message.reply, body, headers=headers)
-        except nats_errors.MaxPayloadError:
-            await self._respond(message, *_too_large(len(body), headers))
+            for part, marks in answers:
+                await self._bus.nc.publish(message.reply, part, headers=marks)
         except nats_errors.Error as error:
             log.warning("answer_lost", subject=self.endpoint.subject, error=str(error))
 
