@@ -204,9 +204,10 @@ class SimulatedScheduler:
         """A runner has started: what its earlier starts held is free."""
         self._announced.add(runner)
         self.runners.note_environments(runner, ENVIRONMENTS)
-        self.handle(self.runners.note(runner, boot))
+        self.runners.note(runner, boot)
         self._broker.release_all()
         self.handle(self.reconcile.hand_out_again(self.attempts.of_earlier_boots(runner, boot)))
+        self.handle(self.runners.keep(runner, boot))
 
     def run(self, run_id: str) -> Run:
         """Look at a run. Raises Away."""

@@ -23,11 +23,14 @@ class Runners:
         self._writer = writer
         self._now = now
         self._boots: dict[str, int] = {}
+        self._kept: dict[str, int] = {}
+        """Boots on disk, whose predecessors hold nothing any more."""
         self._environments: dict[str, frozenset[str]] = {}
 
     async def load(self, reader: Reader) -> None:
         """Take up what the store holds."""
-        self._boots = dict(await reader.rows(_LIST))
+        self._kept = dict(await reader.rows(_LIST))
+        self._boots = dict(self._kept)
 
     def boot_of(self, runner: str) -> int | None:
         """Give the newest boot that is known of a runner."""
@@ -41,15 +44,19 @@ class Runners:
         """Note what a runner has announced."""
         self._environments[runner] = frozenset(environments)
 
-    async def note(self, runner: str, boot: int) -> bool:
-        """Note a boot; tell whether it is new."""
-        if self._boots.get(runner) == boot:
-            return False
+    def note(self, runner: str, boot: int) -> bool:
+        """Give earlier boots nothing from now on; tell whether what they held is still to be taken from them."""
+        self._boots[runner] = boot
+        return self._kept.get(runner) != boot
+
+    async def keep(self, runner: str, boot: int) -> None:
+        """Store a boot, once its predecessors hold nothing: a scheduler that dies before does all of it again."""
+        if self._boots.get(runner) != boot:
+            return  # a newer one has come meanwhile
         unit = Unit()
         unit.add(_PUT, (runner, boot, self._now()))
         try:
             await self._writer.submit(unit)
         except Exception as error:
             raise refusals.not_stored(NotStored(str(error))) from error
-        self._boots[runner] = boot
-        return True
+        self._kept[runner] = boot

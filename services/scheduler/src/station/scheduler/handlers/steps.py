@@ -167,8 +167,9 @@ class StepRequests:
         self._check_boot(request.runner, request.boot)
         await self._catalog.announce(request)
         self._runners.note_environments(request.runner, request.environments)
-        if await self._runners.note(request.runner, request.boot):
+        if self._runners.note(request.runner, request.boot):
             await self._reconcile.runner_restarted(request.runner, request.boot)
+            await self._runners.keep(request.runner, request.boot)
         return Done()
 
     async def _void_if_outdated(self, runner: str, boot: int) -> None:
