@@ -88,6 +88,10 @@ class Story:
         """Start runs, each with a person who approves and signals; the ids come when they have ended."""
         return [self._people.submit(self._live_through, f"{name}-{number}") for number in range(count)]
 
+    def accompany(self, run_id: str) -> Future[str]:
+        """A person for a run that somebody else has started, or will start."""
+        return self._people.submit(self._accompany, run_id)
+
     def effects(self, prefix: str) -> list[Effect]:
         """What agents of these runs have done, in order."""
         lines = [line.split() for line in self._log.read_text().splitlines() if line.startswith(f"{prefix}-")]
@@ -130,8 +134,12 @@ class Story:
         return {event["stepId"] for event in self.client.events(run_id, "step_redispatched")}
 
     def _live_through(self, run_id: str) -> str:
+        self.client.start_run("everything", {"items": ITEMS}, runId=run_id)
+        return self._accompany(run_id)
+
+    def _accompany(self, run_id: str) -> str:
         client = self.client
-        client.start_run("everything", {"items": ITEMS}, runId=run_id)
+        client.wait_run(run_id)
         approval = client.wait_approval(run_id, _PATIENCE)
         ok(client.approve(run_id, approval["id"]))
         client.wait_event(run_id, "state_entered", _entered("signalled"), _PATIENCE)

@@ -107,6 +107,16 @@ class System(Driver):
         process.kill()
         process.wait()
 
+    def wait_end(self, name: str, seconds: float = READY_SECONDS) -> int:
+        """Return when a service has ended by itself; its exit code."""
+        code = self._processes[name].wait(seconds)
+        del self._processes[name]
+        return code
+
+    def launch(self, name: str) -> None:
+        """Start a service that cannot become ready yet."""
+        self._spawn(name)
+
     def kill_all(self) -> None:
         """SIGKILL to everything, at once."""
         for process in self._processes.values():
