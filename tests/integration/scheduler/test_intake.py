@@ -14,8 +14,10 @@ from nats.js.errors import APIError
 from station.contracts import subjects
 from station.contracts.approvals import ApprovalView, Decide, DecideApproval
 from station.contracts.health import RunDoctor
+from station.runtime import metrics
 from station.runtime.bus import Bus
 from station.runtime.rpc import Endpoint, RpcContext, Served, refuse, serve
+from station.scheduler.store.writer import Unit
 from tests.support.scheduler_house import CONTEXT, House, approval, house, waiting
 from tests.support.waiting import eventually
 
@@ -34,6 +36,12 @@ async def publish(home: House, subject: str, message: Any, **headers: str) -> No
 
 def letters(home: House) -> list[tuple[str, str]]:
     return home.rows("SELECT subject, reason FROM dead_letters ORDER BY id")
+
+
+def figure(name: str) -> float:
+    value = metrics.REGISTRY.get_sample_value(f"station_{name}")
+    assert value is not None
+    return value
 
 
 async def taken(home: House) -> None:
@@ -90,6 +98,30 @@ async def test_what_nobody_can_use_is_kept_once_and_never_tried_again(home, subj
     assert where == subject
     assert reason in why
     assert [letter.subject for letter in (await home.by.doctor.examine(RunDoctor(), CONTEXT)).dead_letters] == [subject]
+
+
+async def test_of_a_large_dead_letter_the_beginning_is_kept(home):
+    body = b"{" + b"x" * 100_000
+    await publish(home, subjects.task_run("r"), body)
+    await eventually(lambda: letters(home))
+    ((kept, reason),) = home.rows("SELECT body, reason FROM dead_letters")
+    assert kept == body[: 64 * 1024]
+    assert reason.startswith("(65536 of its 100001 bytes are kept) not readable")
+
+
+async def test_of_too_many_dead_letters_the_oldest_go(home):
+    many = Unit()
+    for number in range(10_050):
+        many.add("INSERT INTO dead_letters (subject, body, reason, at) VALUES ('s', x'', ?, 0)", (str(number),))
+    dropped = figure("dead_letters_dropped_total")
+    await home.writer.submit(many)
+    for number in range(100):
+        await publish(home, subjects.task_run(f"r{number}"), b"{")
+    await taken(home)
+    await home.scheduler.housekeeping.once()
+    assert home.rows("SELECT count(*), min(id) FROM dead_letters") == [(10_000, 151)]
+    assert figure("dead_letters_dropped_total") - dropped == 150
+    assert figure("dead_letters") == 10_000
 
 
 async def test_a_dead_letter_that_cannot_be_kept_stays_in_the_stream(home):

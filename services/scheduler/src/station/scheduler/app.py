@@ -22,6 +22,7 @@ from station.runtime.rpc import serve
 from station.runtime.settings import effective
 from station.scheduler.endpoints import Answerers, endpoints
 from station.scheduler.engine.attempts import Attempts
+from station.scheduler.engine.dead_letters import DeadLetters
 from station.scheduler.engine.engine import Engine
 from station.scheduler.engine.figures import Figures
 from station.scheduler.engine.loading import Programs
@@ -120,8 +121,9 @@ class Scheduler:
             limits=limits,
             now=now,
         )
-        self.intake = Intake(bus=bus, runs=self.runs, writer=writer, now=now)
-        self.housekeeping = Housekeeping(writer, reader, now)
+        letters = DeadLetters(writer, reader, now)
+        self.intake = Intake(bus=bus, runs=self.runs, letters=letters)
+        self.housekeeping = Housekeeping(writer, reader, letters, now)
 
     async def load(self) -> None:
         """Take up everything that the store holds."""

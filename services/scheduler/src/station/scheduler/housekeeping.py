@@ -1,12 +1,12 @@
-"""What grows and may shrink: idempotency keys that nobody will send again. And what people should see grow."""
+"""What grows and may shrink: idempotency keys that nobody will send again, and dead letters."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 
-from station.runtime import metrics
 from station.runtime.logging import get_logger
+from station.scheduler.engine.dead_letters import DeadLetters
 from station.scheduler.store.reader import Reader
 from station.scheduler.store.writer import Unit, Writer
 
@@ -19,17 +19,15 @@ DELETE FROM idempotency_keys WHERE (principal, key) IN (
     SELECT principal, key FROM idempotency_keys WHERE created_at < ? ORDER BY created_at LIMIT 1000)
 """
 _OLD_KEYS = "SELECT 1 FROM idempotency_keys WHERE created_at < ? LIMIT 1"
-_DEAD_LETTERS = "SELECT count(*) FROM dead_letters"
-
-DEAD_LETTERS = metrics.gauge("dead_letters", "Messages set aside because nobody could use them.")
 
 
 class Housekeeping:
     """Cleans up, for ever."""
 
-    def __init__(self, writer: Writer, reader: Reader, now: Callable[[], int]) -> None:
+    def __init__(self, writer: Writer, reader: Reader, letters: DeadLetters, now: Callable[[], int]) -> None:
         self._writer = writer
         self._reader = reader
+        self._letters = letters
         self._now = now
 
     async def run(self) -> None:
@@ -48,5 +46,4 @@ class Housekeeping:
             unit = Unit()
             unit.add(_DROP_KEYS, (before,))
             await self._writer.submit(unit)
-        row = await self._reader.row(_DEAD_LETTERS)
-        DEAD_LETTERS.set(row[0] if row else 0)
+        await self._letters.cut()

@@ -26,9 +26,8 @@ from station.runtime.bus import Bus
 from station.runtime.errors import Refused, Unavailable, Undecodable
 from station.runtime.failpoints import hit
 from station.runtime.logging import get_logger
-from station.scheduler.engine import statements as sql
+from station.scheduler.engine.dead_letters import DeadLetters
 from station.scheduler.handlers.runs import RunCommands
-from station.scheduler.store.writer import Unit, Writer
 
 log = get_logger("intake")
 
@@ -44,11 +43,10 @@ _PATIENCE = 10
 class Intake:
     """Consumes ``wf.task.run.*`` and ``wf.task.resume.*``."""
 
-    def __init__(self, *, bus: Bus, runs: RunCommands, writer: Writer, now: Callable[[], int]) -> None:
+    def __init__(self, *, bus: Bus, runs: RunCommands, letters: DeadLetters) -> None:
         self._bus = bus
         self._runs = runs
-        self._writer = writer
-        self._now = now
+        self._letters = letters
         self._waiting: dict[str, dict[int, float]] = {}
         """By run: places in the stream of messages that must come again, and until when that is believed."""
 
@@ -168,10 +166,8 @@ class Intake:
 
     async def _set_aside(self, message: Msg, kind: str, why: str) -> bool:
         """Keep a message that nobody can use; only when it is kept may the stream forget it."""
-        unit = Unit()
-        unit.add(sql.INSERT_DEAD_LETTER, (message.subject, message.data, why[:2000], self._now()))
         try:
-            await self._writer.submit(unit)
+            await self._letters.keep(message.subject, message.data, why)
         except Exception as error:  # noqa: BLE001 - a full disk must not lose it
             return await self._later(message, kind, f"not kept: {error}")
         log.warning("message_set_aside", subject=message.subject, detail=why)

@@ -1,0 +1,56 @@
+"""Messages that nobody could use: the newest are kept, each up to a size, and what goes is counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from station.runtime import metrics
+from station.scheduler.engine.statements import INSERT_DEAD_LETTER
+from station.scheduler.store.reader import Reader
+from station.scheduler.store.writer import Unit, Writer
+
+KEPT = metrics.gauge("dead_letters", "Messages set aside because nobody could use them.")
+DROPPED = metrics.counter("dead_letters_dropped_total", "The oldest messages set aside, dropped for newer ones.")
+MOST_LETTERS = 10_000
+MOST_BODY_BYTES = 64 * 1024
+MOST_REASON_CHARACTERS = 2_000
+_BETWEEN_CUTS = 100
+_COUNT = "SELECT count(*) FROM dead_letters"
+_CUT = "DELETE FROM dead_letters WHERE id <= (SELECT id FROM dead_letters ORDER BY id DESC LIMIT 1 OFFSET ?)"
+
+
+class DeadLetters:
+    """The table of that name."""
+
+    def __init__(self, writer: Writer, reader: Reader, now: Callable[[], int]) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._now = now
+        self._since_cut = 0
+        self._cutting = asyncio.Lock()
+
+    async def keep(self, subject: str, body: bytes, why: str) -> None:
+        """Keep a message; returns once it is on disk. Raises what the writer raises."""
+        self._since_cut += 1
+        if self._since_cut >= _BETWEEN_CUTS:
+            await self.cut()
+        if len(body) > MOST_BODY_BYTES:
+            why = f"({MOST_BODY_BYTES} of its {len(body)} bytes are kept) {why}"
+        unit = Unit()
+        row = (subject, body[:MOST_BODY_BYTES], why[:MOST_REASON_CHARACTERS], self._now())
+        unit.add(INSERT_DEAD_LETTER, row)
+        await self._writer.submit(unit)
+
+    async def cut(self) -> None:
+        """Drop the oldest of too many."""
+        self._since_cut = 0
+        async with self._cutting:
+            row = await self._reader.row(_COUNT)
+            count = row[0] if row else 0
+            if count > MOST_LETTERS:
+                unit = Unit()
+                unit.add(_CUT, (MOST_LETTERS,))
+                await self._writer.submit(unit)
+                DROPPED.inc(count - MOST_LETTERS)
+            KEPT.set(min(count, MOST_LETTERS))
