@@ -14,6 +14,8 @@ from tests.benchmarks.errors import BenchError
 from tests.benchmarks.workflows import SIGNAL
 
 RUNS = "/api/v1/workflow-runs"
+ASK_SECONDS = 0.01
+USER = {"x-station-user": "bench"}
 
 
 class Client:
@@ -23,10 +25,17 @@ class Client:
         self.completions = completions
         self._connections = connections
 
-    async def start(self, workflow: str, *, run_id: str | None = None, input: dict[str, Any] | None = None) -> str:
+    async def start(
+        self,
+        workflow: str,
+        *,
+        run_id: str | None = None,
+        input: dict[str, Any] | None = None,
+        labels: dict[str, str] | None = None,
+    ) -> str:
         """Start a run; its id. An id that is taken already is the same start, sent once more."""
         chosen = run_id or new_id("run")
-        body = {"workflowId": workflow, "runId": chosen, "input": input or {}}
+        body = {"workflowId": workflow, "runId": chosen, "input": input or {}, "labels": labels or {}}
         answer = await self._connections.request("POST", RUNS, body)
         if answer.status != 201 and not (run_id and b"run_id_taken" in answer.body):
             raise _unexpected("starting a run", answer)
@@ -53,12 +62,27 @@ class Client:
             raise _unexpected("signalling a run", answer)
         return await self._ended(end) - began
 
+    async def approve(self, run_id: str) -> None:
+        """Wait until somebody is asked in this run, say yes, and wait for its end."""
+        end, path = self.completions.end(run_id), f"{RUNS}/{run_id}/approvals"
+        async with asyncio.timeout(END_SECONDS):
+            while not (asked := (await self.page(path))["items"]):  # noqa: ASYNC110 - it is the API that is asked
+                await asyncio.sleep(ASK_SECONDS)
+        answer = await self._connections.request("POST", f"{path}/{asked[0]['id']}/approve", {}, USER)
+        if answer.status != 200:
+            raise _unexpected("approving", answer)
+        await self._ended(end)
+
+    async def page(self, path: str) -> dict[str, Any]:
+        """What is answered to a GET, as it is."""
+        answer = await self._connections.request("GET", path, None, USER)
+        if answer.status != 200:
+            raise _unexpected(f"asking for {path}", answer)
+        return msgspec.json.decode(answer.body)
+
     async def count(self, status: str) -> int:
         """How many runs have this status."""
-        answer = await self._connections.request("GET", f"{RUNS}?status={status}&limit=1")
-        if answer.status != 200:
-            raise _unexpected("listing runs", answer)
-        return int(msgspec.json.decode(answer.body)["total"])
+        return int((await self.page(f"{RUNS}?status={status}&limit=1"))["total"])
 
     async def knows(self, workflow: str) -> bool:
         """Whether the workflow can be started."""

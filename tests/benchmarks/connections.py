@@ -1,6 +1,8 @@
 """HTTP/1.1 over connections that are kept open, with next to no work: it shares the cores with the one it asks."""
 
 import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -30,14 +32,17 @@ class Connections:
         self._host, self._port = parts.hostname, parts.port
         self._idle: list[_Connection] = []
 
-    async def request(self, method: str, path: str, body: object = None) -> Answer:
+    async def request(
+        self, method: str, path: str, body: object = None, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> Answer:
         """Send one request and wait for its answer. Raises ConnectionError, TimeoutError."""
         content = b"" if body is None else msgspec.json.encode(body)
         head = f"{method} {path} HTTP/1.1\r\nhost: {self._host}:{self._port}\r\n"
-        head += f"content-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
+        head += f"content-type: application/json\r\ncontent-length: {len(content)}\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         connection = await self._connection()
         async with asyncio.timeout(REQUEST_SECONDS):
-            answer = await connection.ask(head.encode() + content)
+            answer = await connection.ask(f"{head}\r\n".encode() + content)
         self._idle.append(connection)
         return answer
 

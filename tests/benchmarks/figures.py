@@ -43,6 +43,9 @@ FIGURES: Mapping[str, Figure] = {
     "item_ms_early": Figure("ms/item early"),
     "item_ms_late": Figure("ms/item late"),
     "late_to_early": Figure("late/early"),
+    "full_to_empty": Figure("worst full/empty"),
+    "parked_to_few": Figure("signal parked/few"),
+    "in_flight_to_few": Figure("steps/s many/few", "higher"),
     "other_cpu_share": Figure("other CPU", None),
 }
 
@@ -66,6 +69,12 @@ FLOORS: Mapping[str, Mapping[str, Floor]] = {
     "W5": {"restart_to_all_complete_s": Floor(3)},
     "W6": {"starts_per_s": Floor(1_000, "higher"), "kb_per_parked_run": Floor(20), "idle_cpu_share": Floor(0.03)},
     "W7": {"late_to_early": Floor(1.3)},
+    "SCALE": {
+        "full_to_empty": Floor(1.3),
+        "parked_to_few": Floor(1.3),
+        "in_flight_to_few": Floor(0.8, "higher"),
+        "kb_per_parked_run": Floor(20),
+    },
 }
 """Those of W1 are 1.1 times the rate and 0.8 times the CPU of a peer that also hands each step to another process."""
 

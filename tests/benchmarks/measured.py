@@ -18,6 +18,23 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     """What is not in the table."""
 
 
+COMPARED = "compared"
+"""The member of the details that holds what was measured in two situations."""
+
+
+class Compared(msgspec.Struct, frozen=True):
+    """Milliseconds before and after."""
+
+    what: str
+    before: float
+    after: float
+
+    @property
+    def ratio(self) -> float:
+        """Above 1: it has grown."""
+        return self.after / self.before
+
+
 def round_of(usage: Usage, figures: dict[str, float], **details: Any) -> Round:
     """Figures that do not count steps."""
     common = {"peak_rss_mb": usage.peak_rss_total_mb, "other_cpu_share": usage.other_cpu_share}

@@ -40,7 +40,7 @@ def parse(arguments: Sequence[str]) -> Options:
         parser.error("--rounds is at least 1")
     if found.peer and found.peers_dir is None:
         parser.error("--peer needs --peers-dir, the folder with harness.py and the peers' drivers")
-    everything = () if found.profile else tuple(WORKLOADS)
+    everything = () if found.profile else tuple(name for name in WORKLOADS if name != "SCALE")
     return Options(
         workloads=tuple(dict.fromkeys(found.workloads)) or everything,
         rounds=found.rounds,
@@ -59,10 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="just bench",
         description="Measure a Station of its own, started for it on this machine; everything it starts ends with it.",
-        epilog="W1 many runs, W2 single runs, W3 a wide run, W4 signals, W5 a crash, W6 parked runs, W7 long runs",
+        epilog="W1 many runs, W2 single runs, W3 a wide run, W4 signals, W5 a crash, W6 parked runs, W7 long runs, "
+        "SCALE a database that is full",
     )
     add = parser.add_argument
-    add("workloads", nargs="*", metavar="W1..W7", help="which ones; all of them when none is named")
+    add("workloads", nargs="*", metavar="W1..W7|SCALE", help="which ones; W1 to W7 when none is named")
     add("--rounds", type=int, default=ROUNDS, help=f"of each workload; the median is shown (default {ROUNDS})")
     add("--quick", action="store_true", help="a fifth of the work: shows that all runs, not how fast")
     add("--json", type=Path, metavar="FILE", help="write everything that was measured")

@@ -24,6 +24,11 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     items: int = 10_000
     max_concurrency: int = 50
     chain_states: int = 2_000
+    history_templates: int = 20
+    history_runs: int = 100_000
+    history_parked: int = 10_000
+    history_in_flight: int = 1_000
+    probes: int = 60
     warm_up_runs: int = 20
 
 
@@ -40,6 +45,10 @@ QUICK = Scale(
     idle_seconds=3.0,
     items=1_000,
     chain_states=200,
+    history_runs=2_000,
+    history_parked=200,
+    history_in_flight=200,
+    probes=10,
     warm_up_runs=10,
 )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.benchmarks import crash, long_runs, parking, profiling, runs
+from tests.benchmarks import crash, growth, long_runs, parking, profiling, runs
 from tests.benchmarks.client import Client
 from tests.benchmarks.figures import medians
 from tests.benchmarks.measured import Round
@@ -17,7 +17,7 @@ Measure = Callable[[Station, Client, Scale], Awaitable[Round]]
 
 
 class Workload(msgspec.Struct, frozen=True):
-    """One of the seven."""
+    """One of them."""
 
     measure: Measure
     title: Callable[[Scale], str]
@@ -41,6 +41,12 @@ WORKLOADS: Mapping[str, Workload] = {
     "W7": Workload(
         long_runs.long_runs,
         lambda s: f"one foreach over {s.items:,} items, {s.max_concurrency} at a time; a chain of {s.chain_states:,}",
+    ),
+    "SCALE": Workload(
+        growth.growth,
+        lambda s: (
+            f"{s.history_runs:,} ended runs stored; {s.history_parked:,} parked; {s.history_in_flight:,} in flight"
+        ),
     ),
 }
 

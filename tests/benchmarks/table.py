@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tests.benchmarks.figures import FIGURES, FLOORS, OTHER_CPU_LIMIT, is_disturbed, shown
 from tests.benchmarks.machine import Machine
-from tests.benchmarks.measured import Round
+from tests.benchmarks.measured import COMPARED, Compared, Round
 from tests.benchmarks.session import Result
 
 PROCESS_COLUMNS = ("process", "CPU s", "CPU s/1,000 steps", "peak RSS MB")
@@ -35,6 +35,7 @@ def result_lines(result: Result, *, full: bool) -> Iterator[str]:
     yield from lines_of(["", *[FIGURES[name].label for name in names]], rows)
     if any(is_disturbed(each.figures) for each in result.rounds):
         yield f"  * others took more than {OTHER_CPU_LIMIT:.0%} of the machine; in the median only if all rounds are"
+    yield from _compared_lines(result)
     yield from _process_lines(result)
 
 
@@ -81,6 +82,14 @@ def _floor(result: Result, name: str) -> str:
     floor = FLOORS[result.workload][name]
     sign = "≥" if floor.better == "higher" else "≤"
     return f"{sign} {shown(floor.limit)} {'yes' if floor.holds(result.medians[name]) else 'NO'}"
+
+
+def _compared_lines(result: Result) -> Iterator[str]:
+    """What was measured in two situations, of the last round."""
+    compared: list[Compared] = result.rounds[-1].details.get(COMPARED, [])
+    if compared:
+        rows = [[each.what, shown(each.before), shown(each.after), shown(each.ratio)] for each in compared]
+        yield from lines_of(["p50 ms", "empty", "full", "ratio"], rows)
 
 
 def _process_lines(result: Result) -> Iterator[str]:

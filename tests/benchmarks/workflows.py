@@ -9,6 +9,7 @@ from tests.benchmarks.scale import BRANCHES, STEPS
 
 ENVIRONMENT = "default"
 SEQUENTIAL, PARALLEL, PARKED, FOREACH, CHAIN = "sequential", "parallel", "parked", "foreach", "chain"
+REVIEWED = "reviewed"
 SIGNAL = "go"
 ANSWER = {
     "status": "healthy",
@@ -27,7 +28,7 @@ def write_environment(directory: Path, *, max_concurrency: int, chain_states: in
     workflows.mkdir()
     matter = _text({"model": "scripted", "scripted": [{"answer": ANSWER}]})
     (agents / "noop.prompt").write_text(f"---\n{matter}\n---\nDoes nothing.\n")
-    for definition in (sequential(), parallel(), parked(), foreach(max_concurrency), chain(chain_states)):
+    for definition in (sequential(), parallel(), parked(), foreach(max_concurrency), chain(chain_states), reviewed()):
         (workflows / f"{definition['id']}.workflow.json").write_text(_text(definition))
 
 
@@ -47,6 +48,12 @@ def parked() -> dict[str, Any]:
     """Waits for a signal and ends."""
     wait = {"name": "wait", "type": "operation", "action": "signal.wait", "input": {"signal": SIGNAL}, "end": True}
     return _workflow(PARKED, [wait])
+
+
+def reviewed() -> dict[str, Any]:
+    """A step, and a person who approves what it has found."""
+    ask = {"name": "ask", "type": "operation", "action": "human.approval", "input": {"message": "Go on?"}, "end": True}
+    return _workflow(REVIEWED, [_step("work") | {"next": "ask"}, ask])
 
 
 def foreach(max_concurrency: int) -> dict[str, Any]:
