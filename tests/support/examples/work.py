@@ -94,7 +94,6 @@ ASSIGNMENT = Assignment(
     traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 )
 LATER = {
-    "Assignment": ASSIGNMENT,
     "ReportResults.wants": ReportResults(
         runner="runner-a",
         boot=7,

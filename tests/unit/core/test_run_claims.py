@@ -139,7 +139,7 @@ def test_a_result_after_the_schedulers_own_timeout_is_fenced_and_noted():
     assert len(run.of("late_result_ignored")) == 1
 
 
-def reported(run, step, token, *ids, output=1, runner="runner_1#1", environments=("default",)):
+def reported(run, step, token, *ids, output: object = 1, runner="runner_1#1", environments=("default",)):
     """Report as a runner does that takes on what follows."""
     return run.tell(
         ReportStep(

@@ -65,9 +65,7 @@ def _assigned(step: Step, task: StepTask) -> Assigned:
     return Assigned(task=task, token=step.token or 0, agent_run_id=step.agent_run_id or "")
 
 
-def _start(
-    turn: Turn, step: Step, task: StepTask, runner: str, agent_run_id: str, *, assigned: bool = False
-) -> None:
+def _start(turn: Turn, step: Step, task: StepTask, runner: str, agent_run_id: str, *, assigned: bool = False) -> None:
     seconds = task.timeout_seconds
     turn.emit(
         StepStarted(

@@ -65,17 +65,17 @@ class Workflows:
     async def create(self, request: wf.CreateWorkflow, context: RpcContext) -> wf.Workflow:
         """Create a workflow."""
         head, loaded = await self._definitions.create(request, context)
-        return await self._show(head.workflow_id, None, loaded.warnings)
+        return await self._show(head.workflow_id, head.revision, loaded.warnings)
 
     async def update(self, request: wf.UpdateWorkflow, context: RpcContext) -> wf.Workflow:
         """Make a new revision."""
         head, loaded = await self._definitions.update(request, context)
-        return await self._show(head.workflow_id, None, loaded.warnings)
+        return await self._show(head.workflow_id, head.revision, loaded.warnings)
 
     async def rollback(self, request: wf.RollbackWorkflow, context: RpcContext) -> wf.Workflow:
         """Make a new revision of old content."""
         head, loaded = await self._definitions.rollback(request, context)
-        return await self._show(head.workflow_id, None, loaded.warnings)
+        return await self._show(head.workflow_id, head.revision, loaded.warnings)
 
     async def validate(self, request: wf.ValidateWorkflow, _: RpcContext) -> wf.ValidationResult:
         """Say what is wrong with a definition."""
