@@ -17,7 +17,7 @@ MOST_BODY_BYTES = 64 * 1024
 MOST_REASON_CHARACTERS = 2_000
 _BETWEEN_CUTS = 100
 _COUNT = "SELECT count(*) FROM dead_letters"
-_CUT = "DELETE FROM dead_letters WHERE id <= (SELECT id FROM dead_letters ORDER BY id DESC LIMIT 1 OFFSET ?)"
+_CUT = "DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters ORDER BY id LIMIT ?)"
 
 
 class DeadLetters:
@@ -48,9 +48,10 @@ class DeadLetters:
         async with self._cutting:
             row = await self._reader.row(_COUNT)
             count = row[0] if row else 0
-            if count > MOST_LETTERS:
+            excess = count - MOST_LETTERS
+            if excess > 0:
                 unit = Unit()
-                unit.add(_CUT, (MOST_LETTERS,))
+                unit.add(_CUT, (excess,))
                 await self._writer.submit(unit)
-                DROPPED.inc(count - MOST_LETTERS)
+                DROPPED.inc(excess)
             KEPT.set(min(count, MOST_LETTERS))
