@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -41,6 +42,17 @@ async def writer(connection: sqlite3.Connection) -> AsyncGenerator[Writer]:
     made = Writer(connection, lambda _: None)
     yield made
     await made.close()
+
+
+def test_nobody_else_reads_the_database(database: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with contextlib.closing(open_writer(database)):
+            modes = {path.name: oct(path.stat().st_mode & 0o777) for path in database.parent.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(("station.db", "station.db-shm", "station.db-wal"), oct(0o600))
+    assert database.parent.stat().st_mode & 0o777 == 0o700
 
 
 def with_a_run(connection: sqlite3.Connection) -> None:

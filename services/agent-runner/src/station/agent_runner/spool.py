@@ -53,7 +53,7 @@ class Spool:
             SpoolError: another runner has it, or it cannot be written.
         """
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = _lock(folder)
             return cls(folder, _next_boot(folder / "runner.json", runner_id), lock)
         except OSError as error:

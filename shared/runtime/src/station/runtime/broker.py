@@ -122,7 +122,7 @@ def write_config(
 
     ``sync`` always: a publish is acknowledged after fsync. ``monitor_port``: the server's own HTTP, on loopback.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     passwords = _credentials(data_dir / "credentials")
     config: dict[str, Any] = {
         "server_name": "station",

@@ -102,7 +102,7 @@ class Probes:
 def announce(data_dir: Path, service: str, url: str) -> Path:
     """Write ``<data_dir>/run/<service>.json``: ``{pid, url, startedAt}``. Returns its path."""
     path = _file(data_dir, service)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     facts = {"pid": os.getpid(), "url": url, "startedAt": clock.to_rfc3339(clock.now_ms())}
     draft = path.with_suffix(".tmp")
     draft.write_bytes(msgspec.json.encode(facts))

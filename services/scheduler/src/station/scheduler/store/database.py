@@ -37,7 +37,7 @@ class Lock:
     def acquire(self) -> None:
         """Take the lock, or say who has it."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             file = self.path.open("a+", encoding="ascii")
         except OSError as error:
             message = f"The lock file {self.path} cannot be opened: {error}. Is the directory writable?"
@@ -77,7 +77,9 @@ def path_of(url: str) -> Path:
 def open_writer(database: Path) -> sqlite3.Connection:
     """Open the one writing connection and bring the schema up to date."""
     try:
-        database.parent.mkdir(parents=True, exist_ok=True)
+        database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # What runs were given and what came out is for this user alone. SQLite gives the files beside it the same mode.
+        os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False, cached_statements=256)
     except (sqlite3.Error, OSError) as error:
         raise _unusable(database, error) from error

@@ -104,7 +104,7 @@ def _detach(settings: "LocalSettings") -> None:
         wait_for_leftovers(settings.data_dir)
         check_http_port(settings)
     logs = settings.data_dir / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    logs.mkdir(mode=0o700, parents=True, exist_ok=True)
     options = ["--port", str(settings.http_port), "--data-dir", str(settings.data_dir)]
     options += ["--environments-dir", str(settings.environments_dir)]
     command = [sys.executable, "-m", "station.cli", "up", "--quiet", *options]

@@ -32,7 +32,7 @@ class DataDirectoryLock:
     def acquire(self) -> None:
         """Take it. Raises CommandError when somebody has it (naming their pid), or the directory is not usable."""
         try:
-            self.data_dir.mkdir(parents=True, exist_ok=True)
+            self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             todo = "choose another with --data-dir or STATION_DATA_DIR"

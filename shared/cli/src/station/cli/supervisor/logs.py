@@ -34,7 +34,7 @@ class LogSink:
 
     def __init__(self, directory: Path, stream: Stream, out: TextIO | None = None) -> None:
         """``stream``: how lines go to ``out`` (stdout); ``none`` writes files only."""
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.directory = directory
         self._stream = stream
         self._out = out or sys.stdout

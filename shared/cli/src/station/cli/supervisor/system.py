@@ -112,7 +112,7 @@ class System:
         if content == self._written:
             return
         self._written = content
-        self._state_file.parent.mkdir(parents=True, exist_ok=True)
+        self._state_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = self._state_file.with_suffix(".tmp")
         draft.write_bytes(content)
         draft.replace(self._state_file)
