@@ -92,6 +92,8 @@ def test_encoding_something_that_is_no_message_is_a_bug() -> None:
         (None, b'{"a": 1}', JSON),
         (None, b' \n{"a": 1}', JSON),
         ({}, b"", JSON),
+        (None, b"not an object", JSON),
+        (None, b"[1, 2]", JSON),
         (None, encode(REPORT), MSGPACK),
         ({"content-type": MSGPACK}, b"{}", MSGPACK),
         ({"Content-Type": "Application/JSON; charset=utf-8"}, b"\x80", JSON),

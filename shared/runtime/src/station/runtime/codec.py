@@ -13,6 +13,7 @@ from station.runtime.errors import Undecodable
 __all__ = ["JSON", "MSGPACK", "Undecodable", "check_integers", "content_type_of", "decode", "encode", "read"]
 
 T = TypeVar("T")
+_FIRST_BEYOND_ASCII: Final = 0x80
 Decoder = msgspec.json.Decoder[Any] | msgspec.msgpack.Decoder[Any]
 
 _ENCODE: Final = {MSGPACK: msgspec.msgpack.Encoder().encode, JSON: msgspec.json.Encoder().encode}
@@ -72,12 +73,15 @@ def check_integers(body: bytes) -> None:
 
 
 def content_type_of(headers: Mapping[str, str] | None, body: bytes) -> str:
-    """What the sender says, else what the body looks like; an empty body is JSON from somebody's command line."""
+    """What the sender says, else what the body looks like.
+
+    Every message is an object, which msgpack never begins with a character of ASCII: such a body was meant as JSON.
+    """
     if headers:
         declared = headers.get(CONTENT_TYPE) or headers.get("Content-Type")
         if declared:
             return declared.partition(";")[0].strip().lower()
-    return JSON if not body or body.lstrip()[:1] == b"{" else MSGPACK
+    return JSON if not body or body[0] < _FIRST_BEYOND_ASCII else MSGPACK
 
 
 def _decoder(content_type: str, message_type: Any) -> Decoder:
