@@ -178,6 +178,17 @@ def test_templates_cannot_make_a_question_that_anybody_may_answer(payload):
     assert (run.status, run.error.type) == ("FAILED", "validation")
 
 
+@pytest.mark.parametrize(
+    ("approvers", "status"),
+    [(["user:a", "a"], "FAILED"), (["user:a", "b"], "WAITING_APPROVAL"), (["team:x"], "WAITING_APPROVAL")],
+)
+def test_templates_cannot_make_a_quorum_that_nobody_reaches(approvers, status):
+    run = DrivenRun(workflow(asking(quorum=2, approvers="{{ people }}")), {"people": approvers})
+    assert run.status == status
+    if status == "FAILED":
+        assert run.error.message.endswith("a quorum of 2 can never be reached by 1 approvers")
+
+
 def test_a_summary_that_is_not_there_fails_the_step():
     run = DrivenRun(workflow(asking(summaryPath="nowhere")))
     assert (run.status, run.error.type) == ("FAILED", "validation")

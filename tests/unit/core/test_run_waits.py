@@ -118,6 +118,7 @@ def test_a_timer_that_makes_no_sense_fails_the_step(payload):
     given = {"minus": -1, "huge": 1e300, "text": "soon", "local": "2023-11-14T22:13:30"}
     run = DrivenRun(workflow(pausing(**payload)), given)
     assert (run.status, run.error.type) == ("FAILED", "validation")
+    assert "until" not in payload or "write" in run.error.message
 
 
 def test_a_timer_that_fires_early_late_or_twice_changes_nothing():

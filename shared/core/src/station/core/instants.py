@@ -15,7 +15,11 @@ def to_text(instant: int) -> str:
 
 def from_text(text: str) -> int:
     """Read an RFC 3339 instant; it must name its offset. Raises ValueError."""
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        message = f"{text!r} is not a time: write it as RFC 3339, such as 2026-01-31T08:00:00Z"
+        raise ValueError(message) from None
     if moment.tzinfo is None:
         message = f"{text!r} has no offset: write Z or +hh:mm"
         raise ValueError(message)

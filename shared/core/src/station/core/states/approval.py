@@ -159,6 +159,10 @@ def _unanswerable(step: Step, wanted: HumanApprovalInput) -> str | None:
         return "approvers is an empty list, with which anybody could decide; leave it out if that is meant"
     if wanted.quorum < 1:
         return f"quorum must be at least 1, not {wanted.quorum}"
+    people = {name.removeprefix("user:") for name in wanted.approvers}
+    teams = any(name.startswith("team:") for name in people)
+    if people and not teams and wanted.quorum > len(people):
+        return f"a quorum of {wanted.quorum} can never be reached by {len(people)} approvers"
     return None
 
 
