@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 DEFAULT_URL = "http://127.0.0.1:8585"
 
 UrlOption = Annotated[
-    str, typer.Option("--url", envvar="STATION_API_URL", help="Where Station answers.", rich_help_panel="Connection")
+    str,
+    typer.Option(
+        "--url",
+        envvar="STATION_API_URL",
+        help="Where Station answers (default: where the one of STATION_DATA_DIR does, else as STATION_HTTP_PORT says).",
+        rich_help_panel="Connection",
+    ),
 ]
 UserOption = Annotated[
     str,
@@ -47,7 +53,7 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
 
         url, user, teams = arguments.pop("url"), arguments.pop("user"), arguments.pop("team")
         given = tuple(name for team in teams or () for name in team.split(",") if name)
-        api = Api(url, user or default_user(), given, user_is_guessed=not user)
+        api = Api(url or default_url(), user or default_user(), given, user_is_guessed=not user)
         try:
             return command(Session(api, Output(arguments.pop("output"))), **arguments)
         finally:
@@ -56,7 +62,7 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
     signature = inspect.signature(command, eval_str=True)
     own = list(signature.parameters.values())[1:]
     added = [
-        _option("url", UrlOption, DEFAULT_URL),
+        _option("url", UrlOption, ""),
         _option("user", UserOption, ""),
         _option("team", TeamOption, None),
         _option("output", OutputOption, Format.TABLE),
@@ -68,6 +74,16 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
     wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     wrapper.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore[reportFunctionMemberAccess]
     return wrapper
+
+
+def default_url() -> str:
+    """Where the Station of the data directory answers; when none runs there, where `stn up` would start one."""
+    from station.cli.supervisor import settings
+    from station.cli.supervisor.system import running
+
+    local = settings.load()
+    state = running(local.data_dir)
+    return state.url if state is not None and state.url else local.url
 
 
 def default_user() -> str:

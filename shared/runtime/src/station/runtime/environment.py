@@ -28,7 +28,13 @@ def _variable(name: str, default: str | None, services: tuple[str, ...], meaning
 
 
 VARIABLES: tuple[Variable, ...] = (
-    _variable("API_URL", "http://127.0.0.1:8585", ("stn",), "Where the commands of `stn` find Station."),
+    _variable(
+        "API_URL",
+        None,
+        ("stn",),
+        "Where the commands of `stn` find Station. Not set: where the one of the data directory answers, "
+        "else as STATION_HTTP_HOST and STATION_HTTP_PORT say.",
+    ),
     _variable(
         "ALLOWED_HOSTS",
         None,

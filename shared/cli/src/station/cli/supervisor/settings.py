@@ -53,6 +53,9 @@ def load(**options: object) -> LocalSettings:
     if not merged.nats_embedded and merged.nats_url is None:
         todo = "set STATION_NATS_URL to the broker's address, or leave STATION_NATS_EMBEDDED out to have one started"
         raise CommandError("STATION_NATS_EMBEDDED is false, but no broker is named", todo=todo, exit_code=USAGE)
+    if merged.database_url is not None and not merged.database_url.startswith("sqlite:///"):
+        message = f"STATION_DATABASE_URL must be sqlite:///path/to/station.db, not {merged.database_url!r}"
+        raise CommandError(message, todo="leave it out for station.db in the data directory", exit_code=USAGE)
     return msgspec.structs.replace(
         merged,
         data_dir=merged.data_dir.expanduser().absolute(),
