@@ -25,6 +25,7 @@ from station.scheduler.engine.attempts import Attempts
 from station.scheduler.engine.dead_letters import DeadLetters
 from station.scheduler.engine.engine import Engine
 from station.scheduler.engine.figures import Figures
+from station.scheduler.engine.journal import Journal
 from station.scheduler.engine.loading import Programs
 from station.scheduler.engine.reconcile import Reconcile
 from station.scheduler.engine.relay import Relay
@@ -139,6 +140,7 @@ class Scheduler:
             self.relay,
             Stops(bus),
             Figures(),
+            Journal(),
             spans,
         ]
 
