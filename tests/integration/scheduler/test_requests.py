@@ -176,6 +176,17 @@ async def test_an_id_that_could_not_stand_in_a_subject_is_refused(home, run_id):
         await home.start(run_id=run_id)
 
 
+async def test_a_label_that_no_filter_could_name_is_refused(home):
+    with pytest.raises(Refused) as refused:
+        await home.start(labels={"team": "a:b=c", "a:b/c": "x", "b=": "y", "": "z"})
+    failure = refused.value.failure
+    assert (failure.code, failure.status) == ("label_invalid", 400)
+    assert [problem.path for problem in failure.errors] == ["/labels/a:b~1c", "/labels/b=", "/labels/"]
+    assert "'a:b/c' has ':' in its name" in failure.detail
+    assert count(home) == 0
+    assert (await home.start(labels={"team": "a:b=c"})).labels == {"team": "a:b=c"}
+
+
 # What cannot be started or steered
 
 

@@ -34,6 +34,7 @@ class StartRunBody(Body):
     environment: Name | None = None
     """Where the agents live; without it, the workflow's own, else ``default``."""
     labels: dict[str, str] = {}
+    """Names have neither ``:`` nor ``=``, which end the name in a filter (``label=team:ops``)."""
     run_id: Annotated[str, Meta(pattern=RUN_ID_PATTERN)] | None = None
     """An id of your own choice; without it, one is made."""
 

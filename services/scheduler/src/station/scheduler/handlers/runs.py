@@ -13,6 +13,8 @@ from station.contracts.runs import ControlRun, RunView, SignalAccepted, SignalRu
 from station.contracts.subjects import is_token
 from station.core import messages
 from station.core.decision import Decision
+from station.core.jsonvalue import pointer_token
+from station.core.labels import ADVICE, misnamed
 from station.core.program import Limits, Program
 from station.core.run import Run
 from station.core.schemas import violations
@@ -60,6 +62,7 @@ class RunCommands:
             raise refusals.invalid(
                 "run_id_invalid", f"runId {request.run_id!r} must be 1 to 128 of the characters A-Z a-z 0-9 _ -."
             )
+        _check_labels(request.labels)
         request = msgspec.structs.replace(request, input=_as_json(request.input, context))
         return await self._idempotency.once(
             principal=request.actor,
@@ -210,6 +213,17 @@ class RunCommands:
             return []
         message = f"the input has {size} bytes; the limit is {self._limits.max_context_bytes}"
         return [Problem("payload_too_large", "/input", message)]
+
+
+def _check_labels(labels: dict[str, str]) -> None:
+    problems = tuple(
+        Problem("label_invalid", f"/labels/{pointer_token(name)}", why, ADVICE)
+        for name in labels
+        if (why := misnamed(name)) is not None
+    )
+    if problems:
+        said = "; ".join(problem.message for problem in problems[:3])
+        raise refusals.invalid("label_invalid", f"A label cannot be filtered by: {said}; {ADVICE}.", problems)
 
 
 def _as_json(value: Any, context: RpcContext | None) -> Any:

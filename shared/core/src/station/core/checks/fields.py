@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 from station.core.codes import Code
 from station.core.findings import Findings, nearest_hint
 from station.core.jsonvalue import is_array, is_number, is_object, json_type, pointer_token
+from station.core.labels import ADVICE, misnamed
 from station.core.paths import PathError, parse_path
 
 Check: TypeAlias = Callable[[Findings, Any, str], None]
@@ -162,12 +163,15 @@ def one_of(known: Iterable[str], code: Code, what: str) -> Check:
 
 
 def labels(findings: Findings, value: Any, pointer: str) -> None:
-    """Take an object of texts."""
+    """Take an object of texts whose names a filter can say."""
     if not is_object(value):
         wrong_type(findings, value, pointer, "object")
         return
     for key, label in value.items():
-        text(findings, label, f"{pointer}/{pointer_token(key)}")
+        place = f"{pointer}/{pointer_token(key)}"
+        text(findings, label, place)
+        if (why := misnamed(key)) is not None:
+            findings.error(Code.BAD_VALUE, place, why, ADVICE)
 
 
 def path(findings: Findings, value: Any, pointer: str) -> None:
