@@ -26,6 +26,8 @@ ENDS = {
     "workflow_runs": ("completed_at", lifecycle.ENDED_RUNS),
     "workflow_run_steps": ("completed_at", lifecycle.ENDED_STEPS),
 }
+TALLIES = {"workflow_run_counts", "workflow_approval_counts", "workflow_approvers"}
+"""Triggers write their statuses, from the rows of the tables above."""
 TRANSITIONS = (lifecycle.RUN_TRANSITIONS, lifecycle.STEP_TRANSITIONS, lifecycle.APPROVAL_TRANSITIONS)
 
 
@@ -52,7 +54,7 @@ def test_the_store_takes_exactly_the_statuses_of_the_contracts(table: str) -> No
 
 
 def test_no_table_has_a_status_that_is_not_compared_here() -> None:
-    assert {name for name, sql in tables().items() if re.search(r"\bstatus TEXT\b", sql)} == set(TABLES)
+    assert {name for name, sql in tables().items() if re.search(r"\bstatus TEXT\b", sql)} == set(TABLES) | TALLIES
 
 
 @pytest.mark.parametrize("table", ENDS)

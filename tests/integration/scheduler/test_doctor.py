@@ -65,6 +65,8 @@ def append(data: object, *, step: bool = True) -> Callable[[sqlite3.Connection],
         (sql("UPDATE workflow_run_steps SET output = '{\"x\":2}' WHERE attempt = 1"), "rows_are_the_fold", "output"),
         (sql("UPDATE workflow_approvals SET approvers = '[\"user:eve\"]'"), "rows_are_the_fold", "approvers"),
         (sql("UPDATE workflow_run_documents SET input = '{\"y\":1}'"), "rows_are_the_fold", "input"),
+        (sql("UPDATE workflow_run_counts SET runs = 2"), "tallies", "it holds ('w', 'RUNNING', 2)"),
+        (sql("DELETE FROM workflow_approvers"), "tallies", "it lacks ('', 'PENDING'"),
         (sql("DELETE FROM workflow_approvals"), "rows_are_the_fold", "0 rows are stored, the events give 1"),
         (sql("DELETE FROM workflow_run_events WHERE seq = 3"), "seq", "event 3 is missing"),
         (sql("DELETE FROM workflow_run_events WHERE seq = 8"), "hash_chain", "last hash"),
@@ -105,10 +107,10 @@ async def test_a_broken_run_does_not_hide_another(home):
     vandal(home, sql("UPDATE workflow_run_events SET data = '{' WHERE run_id = 'r' AND seq = 1"))
     vandal(home, sql("UPDATE workflow_runs SET status = 'PAUSED' WHERE run_id = 's'"))
     report = await home.by.doctor.examine(RunDoctor(), CONTEXT)
-    assert {finding.subject for finding in report.findings} == {"r", "s"}
+    assert {finding.subject for finding in report.findings} == {"r", "s", "workflow_run_counts"}
     assert report.checked_runs == 2
     newest = await home.by.doctor.examine(RunDoctor(limit=1), CONTEXT)
-    assert {finding.subject for finding in newest.findings} == {"s"}
+    assert {finding.subject for finding in newest.findings} == {"s", "workflow_run_counts"}
 
 
 async def test_the_doctor_from_the_command_line(home, tmp_path):

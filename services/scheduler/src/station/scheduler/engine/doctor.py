@@ -19,7 +19,7 @@ from station.contracts.events import (
 from station.contracts.health import DoctorReport, Finding
 from station.core.evolve import create, evolve
 from station.core.run import Run
-from station.scheduler.engine import rows
+from station.scheduler.engine import rows, tallies
 from station.scheduler.engine.chain import GENESIS, link
 from station.scheduler.engine.loading import EVENT_COLUMNS, event_of
 
@@ -44,6 +44,7 @@ def examine(connection: sqlite3.Connection, limit: int) -> DoctorReport:
             findings += _examine_run(connection, run_id, last_hash, stored)
         finally:
             connection.execute("ROLLBACK")
+    findings += tallies.compare(connection)
     findings += _integrity(connection)
     letters = [
         Finding(check="dead_letter", subject=subject, detail=reason)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from station.contracts.approvals import (
@@ -12,7 +10,6 @@ from station.contracts.approvals import (
     DecideApproval,
     GetApproval,
     ListApprovals,
-    Principal,
 )
 from station.core import messages
 from station.core.run import Approval, Run
@@ -21,7 +18,7 @@ from station.runtime.errors import Refused
 from station.runtime.rpc import RpcContext, refuse
 from station.scheduler.engine.engine import Also, Engine
 from station.scheduler.engine.runs import Slot
-from station.scheduler.handlers import paging, refusals
+from station.scheduler.handlers import inbox, paging, refusals
 from station.scheduler.handlers.idempotency import Idempotency
 from station.scheduler.handlers.runs import slot_of, submit
 from station.scheduler.handlers.views import APPROVAL_COLUMNS, approval_in_memory, approval_view
@@ -29,10 +26,6 @@ from station.scheduler.store.reader import Reader
 
 _ONE = f"SELECT {APPROVAL_COLUMNS} FROM workflow_approvals WHERE approval_id = ? AND run_id = ?"  # noqa: S608 - our own names
 _RUN_EXISTS = "SELECT 1 FROM workflow_runs WHERE run_id = ?"
-_MINE = """
-(approvers = '[]' OR EXISTS (SELECT 1 FROM json_each(approvers) WHERE value IN (SELECT value FROM json_each(?))))
-AND (allow_self_approval OR lower(started_by) <> lower('user:' || ?))
-"""
 
 
 class Approvals:
@@ -91,20 +84,12 @@ class Approvals:
         """Show approvals, newest first: of one run, or across runs."""
         if request.run_id is not None and await self._reader.row(_RUN_EXISTS, (request.run_id,)) is None:
             raise refusals.run_not_found(request.run_id)
-        before = None if request.cursor is None else paging.token(request.cursor)
-        where, chosen = _conditions(request)
-        page = [*where, "approval_id < ?"] if before is not None else where
-        values = [*chosen, before] if before is not None else chosen
-        rows = await self._reader.rows(
-            f"SELECT {APPROVAL_COLUMNS} FROM workflow_approvals {_where(page)} ORDER BY approval_id DESC LIMIT ?",  # noqa: S608 - our own names
-            (*values, request.limit + 1),
-        )
-        total = await self._reader.row(f"SELECT count(*) FROM workflow_approvals {_where(where)}", chosen)  # noqa: S608 - our own names
+        rows, total = await inbox.page(self._reader, request)
         shown = paging.fitting(rows[: request.limit], (5, 6, 8, 13), self._bus)
         return ApprovalPage(
             items=tuple(approval_view(row) for row in shown),
             next_cursor=shown[-1][0] if len(rows) > len(shown) else None,
-            total=total[0] if total else 0,
+            total=total,
         )
 
     async def _closed(self, request: DecideApproval) -> Refused:
@@ -128,27 +113,3 @@ def _open(run: Run, approval_id: str) -> Approval | None:
         if approval is not None and approval.approval_id == approval_id and approval.status == "PENDING":
             return approval
     return None
-
-
-def _conditions(request: ListApprovals) -> tuple[list[str], list[Any]]:
-    where, values = list[str](), list[Any]()
-    if request.run_id is not None:
-        where.append("run_id = ?")
-        values.append(request.run_id)
-    if request.status is not None:
-        where.append("status = ?")
-        values.append(request.status)
-    if request.mine and request.principal is not None:
-        where.append(_MINE)
-        values += [_names(request.principal), request.principal.user]
-    return where, values
-
-
-def _where(conditions: list[str]) -> str:
-    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
-
-
-def _names(principal: Principal) -> str:
-    """The entries of ``approvers`` that mean the principal, as JSON."""
-    names = [principal.user, f"user:{principal.user}", *(f"team:{team}" for team in principal.teams)]
-    return msgspec.json.encode(names).decode()

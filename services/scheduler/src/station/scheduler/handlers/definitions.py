@@ -29,7 +29,7 @@ from station.scheduler.store.writer import Writer
 __all__ = ["Definitions", "Head"]
 
 _SOURCE = "SELECT definition FROM workflow_definitions WHERE workflow_id = ? AND revision = ?"
-_COUNT_RUNS = "SELECT count(*) FROM workflow_runs WHERE workflow_id = ?"
+_COUNT_RUNS = "SELECT coalesce(sum(runs), 0) FROM workflow_run_counts WHERE workflow_id = ?"
 _SYNC = "system:sync"
 
 

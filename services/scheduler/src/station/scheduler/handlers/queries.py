@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from station.contracts.health import GetHealth, Health
@@ -23,7 +21,7 @@ from station.scheduler.engine.attempts import Attempts
 from station.scheduler.engine.engine import Engine
 from station.scheduler.engine.loading import EVENT_COLUMNS
 from station.scheduler.engine.relay import Relay
-from station.scheduler.handlers import paging, refusals, views
+from station.scheduler.handlers import paging, refusals, run_lists, views
 from station.scheduler.handlers.waiting import OpenStep
 from station.scheduler.store.reader import Reader, Row
 
@@ -43,7 +41,6 @@ SELECT {EVENT_COLUMNS} FROM workflow_run_events
 WHERE run_id = ?1 AND seq > ?2 AND (?3 IS NULL OR type = ?3) ORDER BY seq LIMIT ?4
 """  # noqa: S608 - our own names
 _EVENT_COUNT = "SELECT count(*) FROM workflow_run_events WHERE run_id = ?1 AND type = ?2"
-_NEWEST_FIRST = "ORDER BY r.created_at DESC, r.run_id DESC"
 
 
 class Queries:
@@ -86,22 +83,13 @@ class Queries:
 
     async def runs(self, request: ListRuns, _: RpcContext) -> RunPage:
         """Show runs, newest first."""
-        where, chosen = _conditions(request)
-        page, values = where, list(chosen)
-        if request.cursor is not None:
-            page, values = (
-                [*where, "(r.created_at, r.run_id) < (?, ?)"],
-                [*chosen, *paging.moment_and_id(request.cursor)],
-            )
-        sql = f"SELECT {views.SUMMARY_COLUMNS} FROM workflow_runs r {_where(page)} {_NEWEST_FIRST} LIMIT ?"  # noqa: S608 - our own names
-        rows = await self._reader.rows(sql, (*values, request.limit + 1))
-        total = await self._reader.row(f"SELECT count(*) FROM workflow_runs r {_where(where)}", chosen)  # noqa: S608 - our own names
+        rows, total = await run_lists.page(self._reader, request)
         shown = paging.fitting(rows[: request.limit], (4, 6), self._bus)
         open_by_run = await self._open([row[0] for row in shown if row[10] is None])
         return RunPage(
             items=tuple(views.run_summary(row, open_by_run.get(row[0], [])) for row in shown),
             next_cursor=f"{shown[-1][8]}.{shown[-1][0]}" if len(rows) > len(shown) else None,
-            total=total[0] if total else 0,
+            total=total,
         )
 
     async def steps(self, request: ListSteps, _: RpcContext) -> StepPage:
@@ -156,21 +144,3 @@ class Queries:
             for run_id, *facts in await self._reader.rows(_OPEN, (msgspec.json.encode(run_ids).decode(),)):
                 found.setdefault(run_id, []).append(OpenStep(*facts))
         return found
-
-
-def _conditions(request: ListRuns) -> tuple[list[str], list[Any]]:
-    where, values = list[str](), list[Any]()
-    if request.workflow_id is not None:
-        where.append("r.workflow_id = ?")
-        values.append(request.workflow_id)
-    if request.status is not None:
-        where.append("r.status = ?")
-        values.append(request.status)
-    for name, value in request.labels.items():
-        where.append("EXISTS (SELECT 1 FROM json_each(r.labels) l WHERE l.key = ? AND l.value = ?)")
-        values += [name, value]
-    return where, values
-
-
-def _where(conditions: list[str]) -> str:
-    return f"WHERE {' AND '.join(conditions)}" if conditions else ""

@@ -17,7 +17,8 @@ from station.scheduler.handlers import paging, refusals
 from station.scheduler.handlers.definitions import Definitions
 from station.scheduler.store.reader import Reader, Row
 
-_MONTH_MS = 30 * 24 * 3600 * 1000
+_DAY_MS = 24 * 3600 * 1000
+_DAYS = 30
 
 _COLUMNS = """
 w.workflow_id, d.name, d.description, d.revision, d.version_label, w.status, w.source, w.sync_status,
@@ -25,8 +26,8 @@ w.workflow_id, d.name, d.description, d.revision, d.version_label, w.status, w.s
 w.created_at, w.updated_at
 """
 _RATES = """
-SELECT workflow_id, count(*), sum(status = 'COMPLETED') FROM workflow_runs
-WHERE workflow_id IN (SELECT value FROM json_each(?)) AND completed_at >= ? GROUP BY workflow_id
+SELECT workflow_id, sum(ended), sum(completed) FROM workflow_run_days
+WHERE workflow_id IN (SELECT value FROM json_each(?)) AND day >= ? GROUP BY workflow_id
 """
 _ONE = f"""
 SELECT {_COLUMNS}, d.definition, d.warnings FROM workflows w
@@ -139,9 +140,9 @@ class Workflows:
         )
 
     async def _rates(self, rows: list[Row]) -> dict[str, float]:
-        """Give the share of completed runs among those that ended in the last 30 days, by workflow."""
+        """Give the share of completed runs among those that ended today or in the 30 days (UTC) before, by workflow."""
         names = msgspec.json.encode([row[0] for row in rows]).decode()
-        found = await self._reader.rows(_RATES, (names, self._now() - _MONTH_MS))
+        found = await self._reader.rows(_RATES, (names, self._now() // _DAY_MS - _DAYS))
         return {name: round(completed / count, 4) for name, count, completed in found}
 
 

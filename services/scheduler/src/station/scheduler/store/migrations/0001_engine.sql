@@ -59,11 +59,67 @@ CREATE TABLE workflow_runs (
 CREATE INDEX workflow_runs_by_age ON workflow_runs (created_at, run_id);
 CREATE INDEX workflow_runs_by_workflow ON workflow_runs (workflow_id, created_at, run_id);
 CREATE INDEX workflow_runs_by_status ON workflow_runs (status, created_at, run_id);
--- Covers the success rate of a workflow.
+CREATE INDEX workflow_runs_by_workflow_and_status ON workflow_runs (workflow_id, status, created_at, run_id);
 CREATE INDEX workflow_runs_ended ON workflow_runs (workflow_id, completed_at, status)
 WHERE completed_at IS NOT NULL;
 CREATE INDEX workflow_runs_deadlines ON workflow_runs (deadline_at)
 WHERE deadline_at IS NOT NULL AND completed_at IS NULL;
+
+-- What lists and figures say of all runs is kept along with them, so that no request counts what years have left.
+CREATE TABLE workflow_run_counts (
+    workflow_id TEXT NOT NULL,
+    status TEXT NOT NULL,
+    runs INTEGER NOT NULL,
+    PRIMARY KEY (workflow_id, status)
+) STRICT, WITHOUT ROWID;
+
+-- How many runs ended on a day (number of days since 1970, UTC), and how many of them as they should.
+CREATE TABLE workflow_run_days (
+    workflow_id TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    ended INTEGER NOT NULL,
+    completed INTEGER NOT NULL,
+    PRIMARY KEY (workflow_id, day)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE workflow_run_labels (
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    run_id TEXT NOT NULL,
+    PRIMARY KEY (name, value, created_at, run_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER workflow_runs_counted AFTER INSERT ON workflow_runs
+BEGIN
+    INSERT INTO workflow_run_counts VALUES (NEW.workflow_id, NEW.status, 1) ON CONFLICT DO UPDATE SET runs = runs + 1;
+END;
+
+CREATE TRIGGER workflow_runs_recounted AFTER UPDATE OF status ON workflow_runs WHEN NEW.status <> OLD.status
+BEGIN
+    UPDATE workflow_run_counts SET runs = runs - 1 WHERE workflow_id = OLD.workflow_id AND status = OLD.status;
+    INSERT INTO workflow_run_counts VALUES (NEW.workflow_id, NEW.status, 1) ON CONFLICT DO UPDATE SET runs = runs + 1;
+END;
+
+CREATE TRIGGER workflow_runs_labelled AFTER INSERT ON workflow_runs WHEN NEW.labels <> '{}'
+BEGIN
+    INSERT INTO workflow_run_labels SELECT key, value, NEW.created_at, NEW.run_id FROM json_each(NEW.labels);
+END;
+
+CREATE TRIGGER workflow_runs_born_ended AFTER INSERT ON workflow_runs WHEN NEW.completed_at IS NOT NULL
+BEGIN
+    INSERT INTO workflow_run_days
+    VALUES (NEW.workflow_id, NEW.completed_at / 86400000, 1, NEW.status = 'COMPLETED')
+    ON CONFLICT DO UPDATE SET ended = ended + 1, completed = completed + excluded.completed;
+END;
+
+CREATE TRIGGER workflow_runs_end AFTER UPDATE OF completed_at ON workflow_runs
+WHEN NEW.completed_at IS NOT NULL AND OLD.completed_at IS NULL
+BEGIN
+    INSERT INTO workflow_run_days
+    VALUES (NEW.workflow_id, NEW.completed_at / 86400000, 1, NEW.status = 'COMPLETED')
+    ON CONFLICT DO UPDATE SET ended = ended + 1, completed = completed + excluded.completed;
+END;
 
 -- What may be large stands apart, so that a run's row stays small however often it changes.
 CREATE TABLE workflow_run_documents (
@@ -156,6 +212,38 @@ CREATE TABLE workflow_approvals (
 
 CREATE INDEX workflow_approvals_by_run ON workflow_approvals (run_id, approval_id);
 CREATE INDEX workflow_approvals_by_status ON workflow_approvals (status, approval_id);
+
+-- The inbox of each person and team, and under the empty name what anybody may decide.
+CREATE TABLE workflow_approvers (
+    approver TEXT NOT NULL,
+    status TEXT NOT NULL,
+    approval_id TEXT NOT NULL,
+    barred TEXT NOT NULL,
+    PRIMARY KEY (approver, status, approval_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE workflow_approval_counts (
+    status TEXT PRIMARY KEY,
+    approvals INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER workflow_approvals_asked AFTER INSERT ON workflow_approvals
+BEGIN
+    INSERT INTO workflow_approval_counts VALUES (NEW.status, 1) ON CONFLICT DO UPDATE SET approvals = approvals + 1;
+    INSERT INTO workflow_approvers
+    SELECT DISTINCT value, NEW.status, NEW.approval_id,
+        CASE WHEN NEW.allow_self_approval THEN '' ELSE lower(NEW.started_by) END
+    FROM json_each(CASE NEW.approvers WHEN '[]' THEN '[""]' ELSE NEW.approvers END);
+END;
+
+CREATE TRIGGER workflow_approvals_decided AFTER UPDATE OF status ON workflow_approvals WHEN NEW.status <> OLD.status
+BEGIN
+    UPDATE workflow_approval_counts SET approvals = approvals - 1 WHERE status = OLD.status;
+    INSERT INTO workflow_approval_counts VALUES (NEW.status, 1) ON CONFLICT DO UPDATE SET approvals = approvals + 1;
+    UPDATE workflow_approvers SET status = NEW.status
+    WHERE status = OLD.status AND approval_id = NEW.approval_id
+        AND approver IN (SELECT value FROM json_each(CASE NEW.approvers WHEN '[]' THEN '[""]' ELSE NEW.approvers END));
+END;
 
 CREATE TABLE workflow_signals (
     run_id TEXT NOT NULL REFERENCES workflow_runs (run_id),
