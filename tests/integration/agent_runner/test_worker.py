@@ -13,6 +13,7 @@ from tests.support.agent_files import write_agent
 from tests.support.nats import NatsServer
 from tests.support.runner_process import RunnerProcess
 from tests.support.step_scheduler import RUN, StepScheduler, step_id, task_of
+from tests.support.waiting import eventually
 
 
 async def drained(scheduler: StepScheduler) -> None:
@@ -189,4 +190,4 @@ async def test_what_is_assigned_with_the_answer_to_a_report_is_executed_without_
     assert [result.token for result in results] == [scheduler.token(f"a{number}") for number in range(4)]
     assert [scheduler.claimed(f"a{number}") for number in range(4)] == [1, 0, 0, 0]
     await drained(scheduler)
-    assert not list(runner.spool.glob("*.result"))
+    await eventually(lambda: not list(runner.spool.glob("*.result")))
