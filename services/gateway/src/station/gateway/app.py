@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 from litestar import Litestar, Request, Response, Router, get
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import ASGIApp
 
@@ -21,7 +22,7 @@ from station.gateway.http_problems import to_response
 from station.gateway.identity import Identity
 from station.gateway.link import Link
 from station.gateway.openapi import document_bytes, methods, openapi_config, query_types
-from station.gateway.requests import MAX_BODY_BYTES, StrictRequest, check_query
+from station.gateway.requests import MAX_BODY_BYTES, SERVICES, StrictRequest, check_query
 from station.gateway.settings import Settings, answered_hosts, is_loopback
 from station.gateway.sse import EventStreams, history_of
 
@@ -57,11 +58,8 @@ def build(settings: Settings, link: Link) -> Gateway:
     )
     litestar = Litestar(
         route_handlers=[api, healthz, readyz, metrics_page, openapi_json, landing],
-        dependencies={
-            "scheduler": _always(client),
-            "approvals": _always(client),
-            "streams": _always(streams),
-        },
+        dependencies={"streams": _always(streams)},
+        state=State({SERVICES: client}),
         exception_handlers={Exception: to_response},
         request_class=StrictRequest,
         request_max_body_size=MAX_BODY_BYTES,

@@ -10,15 +10,22 @@ from litestar.types import Empty
 from station.contracts.headers import JSON
 from station.contracts.problems import Problem
 from station.gateway.bodies import decode_body
+from station.gateway.clients import RpcClient
 from station.gateway.nearest import nearest
 from station.runtime.rpc import refuse
 
 DOCUMENT_TYPES = (JSON, "application/yaml", "application/x-yaml", "text/yaml")
 MAX_BODY_BYTES = 1024 * 1024
+SERVICES = "services"
 
 
 class StrictRequest(Request[Any, Any, Any]):
     """Decodes a JSON body straight into the struct that the handler asks for as ``data``."""
+
+    @property
+    def services(self) -> RpcClient:
+        """The way to the other services. No dependency: of two of them each is resolved in a task of its own."""
+        return self.app.state[SERVICES]
 
     async def json(self) -> Any:
         """The body as the handler's struct. Raises Refused: 415, 400."""

@@ -11,8 +11,9 @@ from station.contracts.agents import AgentList, AgentSummary, ListAgents
 from station.contracts.problems import Problem
 from station.contracts.wire import Wire
 from station.gateway.clients import RpcClient
-from station.gateway.injected import Id, Scheduler
+from station.gateway.injected import Id
 from station.gateway.problem_document import problems
+from station.gateway.requests import StrictRequest
 from station.runtime.rpc import refuse
 
 DEFAULT_ENVIRONMENT = "default"
@@ -34,13 +35,13 @@ class Agents(Controller):
     tags = ["Agents"]
 
     @get("/", operation_id="listAgents", summary="List agents", responses=problems())
-    async def list_agents(self, scheduler: Scheduler, environment: Environment = None) -> AgentPage:
-        found = await _find(scheduler, ListAgents(environment=environment))
+    async def list_agents(self, request: StrictRequest, environment: Environment = None) -> AgentPage:
+        found = await _find(request.services, ListAgents(environment=environment))
         return AgentPage(items=found.items, total=len(found.items), problems=found.problems)
 
     @get("/{name:str}", operation_id="getAgent", summary="Show an agent", responses=problems(404))
-    async def show(self, name: Id, scheduler: Scheduler, environment: Environment = None) -> AgentSummary:
-        found = (await _find(scheduler, ListAgents(name=name, environment=environment))).items
+    async def show(self, name: Id, request: StrictRequest, environment: Environment = None) -> AgentSummary:
+        found = (await _find(request.services, ListAgents(name=name, environment=environment))).items
         if not found:
             where = f" in the environment {environment!r}" if environment else ""
             detail = f"No runner has loaded an agent {name!r}{where}; GET /api/v1/agents lists those it has."
@@ -48,5 +49,5 @@ class Agents(Controller):
         return min(found, key=lambda agent: (agent.environment != DEFAULT_ENVIRONMENT, agent.environment))
 
 
-async def _find(scheduler: RpcClient, question: ListAgents) -> AgentList:
-    return msgspec.json.decode(await scheduler.query(subjects.QUERY_AGENTS, question), type=AgentList)
+async def _find(services: RpcClient, question: ListAgents) -> AgentList:
+    return msgspec.json.decode(await services.query(subjects.QUERY_AGENTS, question), type=AgentList)

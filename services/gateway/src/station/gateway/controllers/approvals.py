@@ -12,9 +12,10 @@ from station.gateway.answers import keyed, passed_on
 from station.gateway.bodies import DecisionBody
 from station.gateway.clients import RpcClient
 from station.gateway.identity import Caller
-from station.gateway.injected import Asker, Id, Inbox
+from station.gateway.injected import Asker, Id
 from station.gateway.parameters import Cursor, IdempotencyKey, Limit, key_or_new
 from station.gateway.problem_document import IDEMPOTENCY_HEADER, problems
+from station.gateway.requests import StrictRequest
 
 _DECISION = problems(404, 409, 413, 415, 422)
 Mine = Annotated[bool, QueryParameter(description="Only those that the caller may decide.")]
@@ -28,7 +29,7 @@ class Approvals(Controller):
     async def inbox(
         self,
         *,
-        approvals: Inbox,
+        request: StrictRequest,
         caller: Asker,
         status: FromQuery[ApprovalStatus | None] = None,
         mine: Mine = False,
@@ -37,7 +38,7 @@ class Approvals(Controller):
     ) -> Response[ApprovalPage]:
         principal = caller.principal() if mine else None
         question = ListApprovals(status=status, mine=mine, principal=principal, limit=limit, cursor=cursor)
-        return passed_on(await approvals.query(subjects.INBOX_LIST, question))
+        return passed_on(await request.services.query(subjects.INBOX_LIST, question))
 
     @get(
         "/workflow-runs/{run_id:str}/approvals",
@@ -49,13 +50,13 @@ class Approvals(Controller):
         self,
         *,
         run_id: Id,
-        approvals: Inbox,
+        request: StrictRequest,
         status: FromQuery[ApprovalStatus | None] = None,
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> Response[ApprovalPage]:
         question = ListApprovals(run_id=run_id, status=status, limit=limit, cursor=cursor)
-        return passed_on(await approvals.query(subjects.INBOX_LIST, question))
+        return passed_on(await request.services.query(subjects.INBOX_LIST, question))
 
     @post(
         "/workflow-runs/{run_id:str}/approvals/{approval_id:str}/approve",
@@ -70,13 +71,13 @@ class Approvals(Controller):
         *,
         run_id: Id,
         approval_id: Id,
-        approvals: Inbox,
+        request: StrictRequest,
         caller: Asker,
         data: JSONBody[DecisionBody | None] = None,
         idempotency_key: IdempotencyKey = None,
     ) -> Response[ApprovalView]:
         return await _decide(
-            approvals,
+            request.services,
             decision="approve",
             ids=(run_id, approval_id),
             caller=caller,
@@ -97,13 +98,13 @@ class Approvals(Controller):
         *,
         run_id: Id,
         approval_id: Id,
-        approvals: Inbox,
+        request: StrictRequest,
         caller: Asker,
         data: JSONBody[DecisionBody | None] = None,
         idempotency_key: IdempotencyKey = None,
     ) -> Response[ApprovalView]:
         return await _decide(
-            approvals,
+            request.services,
             decision="reject",
             ids=(run_id, approval_id),
             caller=caller,
@@ -113,7 +114,7 @@ class Approvals(Controller):
 
 
 async def _decide(
-    approvals: RpcClient,
+    services: RpcClient,
     *,
     decision: Literal["approve", "reject"],
     ids: tuple[str, str],
@@ -131,4 +132,4 @@ async def _decide(
         summary_digest=data.summary_digest if data else None,
         idempotency_key=key,
     )
-    return keyed(await approvals.command(subjects.INBOX_DECIDE, command, key=key), key)
+    return keyed(await services.command(subjects.INBOX_DECIDE, command, key=key), key)

@@ -7,8 +7,8 @@ from litestar import Response, get
 from station.contracts.health import Health
 from station.contracts.subjects import INBOX_HEALTH, QUERY_HEALTH
 from station.gateway.clients import RpcClient
-from station.gateway.injected import Scheduler
 from station.gateway.problem_document import problems
+from station.gateway.requests import StrictRequest
 from station.gateway.settings import SERVICE
 from station.runtime import metrics
 from station.runtime.rpc import refuse
@@ -28,11 +28,11 @@ async def healthz() -> Health:
     tags=["Operations"],
     responses=problems(),
 )
-async def readyz(scheduler: Scheduler) -> Health:
+async def readyz(request: StrictRequest) -> Health:
     """Raises Refused (503) that names what is missing."""
     names = {"scheduler": QUERY_HEALTH, "approvalService": INBOX_HEALTH}
-    checks = {"bus": "ok" if scheduler.connected else "not connected"}
-    answers = await asyncio.gather(*(_check(scheduler, subject) for subject in names.values()))
+    checks = {"bus": "ok" if request.services.connected else "not connected"}
+    answers = await asyncio.gather(*(_check(request.services, subject) for subject in names.values()))
     checks.update(zip(names, answers, strict=True))
     missing = [f"{name} ({state})" for name, state in checks.items() if state != "ok"]
     if missing:
@@ -52,8 +52,8 @@ async def metrics_page() -> Response[str]:
     return Response(metrics.render().decode(), headers={"Content-Type": metrics.CONTENT_TYPE})
 
 
-async def _check(scheduler: RpcClient, subject: str) -> str:
-    health = await scheduler.health(subject)
+async def _check(services: RpcClient, subject: str) -> str:
+    health = await services.health(subject)
     if isinstance(health, str):
         return health
     return "ok" if health.ready else health.detail or "not ready"

@@ -25,7 +25,7 @@ from station.gateway.answers import KEY_HEADER, created, keyed, passed_on
 from station.gateway.bodies import ReasonBody, SignalBody, StartRunBody
 from station.gateway.clients import RpcClient
 from station.gateway.identity import Caller
-from station.gateway.injected import Asker, Id, Scheduler
+from station.gateway.injected import Asker, Id
 from station.gateway.parameters import (
     LARGEST_SEQ,
     Cursor,
@@ -41,6 +41,7 @@ from station.gateway.parameters import (
     traceparent_or_none,
 )
 from station.gateway.problem_document import IDEMPOTENCY_HEADER, problems
+from station.gateway.requests import StrictRequest
 
 _CHANGES = problems(404, 409, 413, 415, 422)
 
@@ -60,7 +61,7 @@ class Runs(Controller):
         self,
         *,
         data: JSONBody[StartRunBody],
-        scheduler: Scheduler,
+        request: StrictRequest,
         caller: Asker,
         idempotency_key: IdempotencyKey = None,
         traceparent: Traceparent = None,
@@ -77,14 +78,14 @@ class Runs(Controller):
             idempotency_key=key,
             traceparent=trace,
         )
-        answer = await scheduler.command(subjects.RUN_START, command, key=key, traceparent=trace)
+        answer = await request.services.command(subjects.RUN_START, command, key=key, traceparent=trace)
         return created(answer, "/api/v1/workflow-runs", {KEY_HEADER: key})
 
     @get("/", operation_id="listRuns", summary="List runs, newest first", responses=problems())
     async def list_runs(
         self,
         *,
-        scheduler: Scheduler,
+        request: StrictRequest,
         workflow_id: Annotated[str | None, QueryParameter(name="workflowId", max_length=256)] = None,
         status: FromQuery[RunStatus | None] = None,
         label: Labels = None,
@@ -95,11 +96,11 @@ class Runs(Controller):
         if labels is None:
             return Response(RunPage(items=(), next_cursor=None, total=0))
         question = ListRuns(workflow_id=workflow_id, status=status, labels=labels, limit=limit, cursor=cursor)
-        return passed_on(await scheduler.query(subjects.QUERY_RUNS, question))
+        return passed_on(await request.services.query(subjects.QUERY_RUNS, question))
 
     @get("/{run_id:str}", operation_id="getRun", summary="Show a run", responses=problems(404))
-    async def show(self, run_id: Id, scheduler: Scheduler) -> Response[RunView]:
-        return passed_on(await scheduler.query(subjects.QUERY_RUN, GetRun(run_id=run_id)))
+    async def show(self, run_id: Id, request: StrictRequest) -> Response[RunView]:
+        return passed_on(await request.services.query(subjects.QUERY_RUN, GetRun(run_id=run_id)))
 
     @get(
         "/{run_id:str}/steps",
@@ -108,10 +109,10 @@ class Runs(Controller):
         responses=problems(404),
     )
     async def steps(
-        self, *, run_id: Id, scheduler: Scheduler, limit: Limit = 200, cursor: Cursor = None
+        self, *, run_id: Id, request: StrictRequest, limit: Limit = 200, cursor: Cursor = None
     ) -> Response[StepPage]:
         question = ListSteps(run_id=run_id, limit=limit, cursor=cursor)
-        return passed_on(await scheduler.query(subjects.QUERY_STEPS, question))
+        return passed_on(await request.services.query(subjects.QUERY_STEPS, question))
 
     @get(
         "/{run_id:str}/events",
@@ -123,14 +124,14 @@ class Runs(Controller):
         self,
         *,
         run_id: Id,
-        scheduler: Scheduler,
+        request: StrictRequest,
         after: Annotated[int, QueryParameter(ge=0, le=LARGEST_SEQ, description="Only events with a larger `seq`.")] = 0,
         event_type: EventType = None,
         limit: Limit = 200,
         cursor: EventCursor = None,
     ) -> Response[EventPage]:
         question = ListEvents(run_id=run_id, after=position(cursor, after), limit=limit, type=event_type)
-        return passed_on(await scheduler.query(subjects.QUERY_EVENTS, question))
+        return passed_on(await request.services.query(subjects.QUERY_EVENTS, question))
 
     @post(
         "/{run_id:str}/pause",
@@ -144,13 +145,13 @@ class Runs(Controller):
         self,
         *,
         run_id: Id,
-        scheduler: Scheduler,
+        request: StrictRequest,
         caller: Asker,
         data: JSONBody[ReasonBody | None] = None,
         idempotency_key: IdempotencyKey = None,
     ) -> Response[RunView]:
         return await _control(
-            scheduler, subjects.RUN_PAUSE, run_id=run_id, data=data, caller=caller, sent_key=idempotency_key
+            request.services, subjects.RUN_PAUSE, run_id=run_id, data=data, caller=caller, sent_key=idempotency_key
         )
 
     @post(
@@ -165,13 +166,13 @@ class Runs(Controller):
         self,
         *,
         run_id: Id,
-        scheduler: Scheduler,
+        request: StrictRequest,
         caller: Asker,
         data: JSONBody[ReasonBody | None] = None,
         idempotency_key: IdempotencyKey = None,
     ) -> Response[RunView]:
         return await _control(
-            scheduler, subjects.RUN_RESUME, run_id=run_id, data=data, caller=caller, sent_key=idempotency_key
+            request.services, subjects.RUN_RESUME, run_id=run_id, data=data, caller=caller, sent_key=idempotency_key
         )
 
     @post(
@@ -186,13 +187,13 @@ class Runs(Controller):
         self,
         *,
         run_id: Id,
-        scheduler: Scheduler,
+        request: StrictRequest,
         caller: Asker,
         data: JSONBody[ReasonBody | None] = None,
         idempotency_key: IdempotencyKey = None,
     ) -> Response[RunView]:
         return await _control(
-            scheduler, subjects.RUN_CANCEL, run_id=run_id, data=data, caller=caller, sent_key=idempotency_key
+            request.services, subjects.RUN_CANCEL, run_id=run_id, data=data, caller=caller, sent_key=idempotency_key
         )
 
     @post(
@@ -208,7 +209,7 @@ class Runs(Controller):
         *,
         run_id: Id,
         data: JSONBody[SignalBody],
-        scheduler: Scheduler,
+        request: StrictRequest,
         caller: Asker,
         idempotency_key: IdempotencyKey = None,
     ) -> Response[SignalAccepted]:
@@ -216,12 +217,12 @@ class Runs(Controller):
         command = SignalRun(
             run_id=run_id, name=data.name, payload=data.payload, id=data.id, actor=caller.actor, idempotency_key=key
         )
-        return keyed(await scheduler.command(subjects.RUN_SIGNAL, command, key=key), key, status=202)
+        return keyed(await request.services.command(subjects.RUN_SIGNAL, command, key=key), key, status=202)
 
 
 async def _control(
-    scheduler: RpcClient, subject: str, *, run_id: str, data: ReasonBody | None, caller: Caller, sent_key: str | None
+    services: RpcClient, subject: str, *, run_id: str, data: ReasonBody | None, caller: Caller, sent_key: str | None
 ) -> Response[RunView]:
     key = key_or_new(sent_key)
     command = ControlRun(run_id=run_id, reason=data.reason if data else None, actor=caller.actor, idempotency_key=key)
-    return keyed(await scheduler.command(subject, command, key=key), key)
+    return keyed(await services.command(subject, command, key=key), key)

@@ -1,8 +1,8 @@
 """Definitions: what is stored, in which revisions, and whether new runs may start."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from litestar import Controller, Request, Response, delete, get, post, put
+from litestar import Controller, Response, delete, get, post, put
 from litestar.params import FromQuery, JSONBody, QueryParameter, RawBody
 
 from station.contracts import subjects
@@ -24,11 +24,11 @@ from station.contracts.workflows import (
 )
 from station.gateway.answers import created, passed_on
 from station.gateway.bodies import LARGEST_VERSION, RollbackBody
-from station.gateway.injected import Asker, Id, Scheduler
+from station.gateway.injected import Asker, Id
 from station.gateway.openapi import DocumentOperation
 from station.gateway.parameters import Cursor, Limit
 from station.gateway.problem_document import problems
-from station.gateway.requests import DOCUMENT_TYPES, require_content_type
+from station.gateway.requests import DOCUMENT_TYPES, StrictRequest, require_content_type
 
 Environment = Annotated[
     str | None,
@@ -44,14 +44,14 @@ class Workflows(Controller):
     async def list_workflows(
         self,
         *,
-        scheduler: Scheduler,
+        request: StrictRequest,
         status: FromQuery[WorkflowStatus | None] = None,
         search: Annotated[str | None, QueryParameter(max_length=256, description="Part of the id or the name.")] = None,
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> Response[WorkflowPage]:
         question = ListWorkflows(status=status, search=search or None, limit=limit, cursor=cursor)
-        return passed_on(await scheduler.query(subjects.QUERY_WORKFLOWS, question))
+        return passed_on(await request.services.query(subjects.QUERY_WORKFLOWS, question))
 
     @post(
         "/",
@@ -60,12 +60,10 @@ class Workflows(Controller):
         operation_class=DocumentOperation,
         responses=problems(409, 413, 415),
     )
-    async def create(
-        self, *, request: Request[Any, Any, Any], body: RawBody, scheduler: Scheduler, caller: Asker
-    ) -> Response[Workflow]:
+    async def create(self, *, request: StrictRequest, body: RawBody, caller: Asker) -> Response[Workflow]:
         kind = require_content_type(request, DOCUMENT_TYPES)
         command = CreateWorkflow(source=body, content_type=kind, actor=caller.actor)
-        return created(await scheduler.once(subjects.WORKFLOW_CREATE, command), "/api/v1/workflows")
+        return created(await request.services.once(subjects.WORKFLOW_CREATE, command), "/api/v1/workflows")
 
     @post(
         "/validate",
@@ -76,22 +74,22 @@ class Workflows(Controller):
         responses=problems(413, 415),
     )
     async def validate(
-        self, *, request: Request[Any, Any, Any], body: RawBody, scheduler: Scheduler, environment: Environment = None
+        self, *, request: StrictRequest, body: RawBody, environment: Environment = None
     ) -> Response[ValidationResult]:
         kind = require_content_type(request, DOCUMENT_TYPES)
         question = ValidateWorkflow(source=body, content_type=kind, environment=environment or None)
-        return passed_on(await scheduler.query(subjects.WORKFLOW_VALIDATE, question))
+        return passed_on(await request.services.query(subjects.WORKFLOW_VALIDATE, question))
 
     @get("/{workflow_id:str}", operation_id="getWorkflow", summary="Show a workflow", responses=problems(404))
     async def show(
         self,
         *,
         workflow_id: Id,
-        scheduler: Scheduler,
+        request: StrictRequest,
         version: Annotated[int | None, QueryParameter(ge=1, le=LARGEST_VERSION, description="A revision.")] = None,
     ) -> Response[Workflow]:
         question = GetWorkflow(workflow_id=workflow_id, version=version)
-        return passed_on(await scheduler.query(subjects.QUERY_WORKFLOW, question))
+        return passed_on(await request.services.query(subjects.QUERY_WORKFLOW, question))
 
     @put(
         "/{workflow_id:str}",
@@ -101,11 +99,11 @@ class Workflows(Controller):
         responses=problems(404, 409, 413, 415),
     )
     async def update(
-        self, *, request: Request[Any, Any, Any], workflow_id: Id, body: RawBody, scheduler: Scheduler, caller: Asker
+        self, *, request: StrictRequest, workflow_id: Id, body: RawBody, caller: Asker
     ) -> Response[Workflow]:
         kind = require_content_type(request, DOCUMENT_TYPES)
         command = UpdateWorkflow(workflow_id=workflow_id, source=body, content_type=kind, actor=caller.actor)
-        return passed_on(await scheduler.command(subjects.WORKFLOW_UPDATE, command))
+        return passed_on(await request.services.command(subjects.WORKFLOW_UPDATE, command))
 
     @delete(
         "/{workflow_id:str}",
@@ -113,9 +111,9 @@ class Workflows(Controller):
         summary="Delete a workflow that has no runs",
         responses=problems(404, 409),
     )
-    async def remove(self, workflow_id: Id, scheduler: Scheduler, caller: Asker) -> None:
+    async def remove(self, workflow_id: Id, request: StrictRequest, caller: Asker) -> None:
         command = DeleteWorkflow(workflow_id=workflow_id, actor=caller.actor)
-        await scheduler.once(subjects.WORKFLOW_DELETE, command)
+        await request.services.once(subjects.WORKFLOW_DELETE, command)
 
     @get(
         "/{workflow_id:str}/versions",
@@ -124,10 +122,10 @@ class Workflows(Controller):
         responses=problems(404),
     )
     async def versions(
-        self, *, workflow_id: Id, scheduler: Scheduler, limit: Limit = 50, cursor: Cursor = None
+        self, *, workflow_id: Id, request: StrictRequest, limit: Limit = 50, cursor: Cursor = None
     ) -> Response[VersionPage]:
         question = ListVersions(workflow_id=workflow_id, limit=limit, cursor=cursor)
-        return passed_on(await scheduler.query(subjects.QUERY_VERSIONS, question))
+        return passed_on(await request.services.query(subjects.QUERY_VERSIONS, question))
 
     @post(
         "/{workflow_id:str}/rollback",
@@ -137,10 +135,10 @@ class Workflows(Controller):
         responses=problems(404, 409, 413, 415),
     )
     async def rollback(
-        self, *, workflow_id: Id, data: JSONBody[RollbackBody], scheduler: Scheduler, caller: Asker
+        self, *, workflow_id: Id, data: JSONBody[RollbackBody], request: StrictRequest, caller: Asker
     ) -> Response[Workflow]:
         command = RollbackWorkflow(workflow_id=workflow_id, version=data.version, actor=caller.actor)
-        return passed_on(await scheduler.once(subjects.WORKFLOW_ROLLBACK, command))
+        return passed_on(await request.services.once(subjects.WORKFLOW_ROLLBACK, command))
 
     @post(
         "/{workflow_id:str}/disable",
@@ -149,9 +147,9 @@ class Workflows(Controller):
         status_code=200,
         responses=problems(404),
     )
-    async def disable(self, workflow_id: Id, scheduler: Scheduler, caller: Asker) -> Response[Workflow]:
+    async def disable(self, workflow_id: Id, request: StrictRequest, caller: Asker) -> Response[Workflow]:
         command = SetWorkflowStatus(workflow_id=workflow_id, status="disabled", actor=caller.actor)
-        return passed_on(await scheduler.command(subjects.WORKFLOW_SET_STATUS, command))
+        return passed_on(await request.services.command(subjects.WORKFLOW_SET_STATUS, command))
 
     @post(
         "/{workflow_id:str}/enable",
@@ -160,6 +158,6 @@ class Workflows(Controller):
         status_code=200,
         responses=problems(404),
     )
-    async def enable(self, workflow_id: Id, scheduler: Scheduler, caller: Asker) -> Response[Workflow]:
+    async def enable(self, workflow_id: Id, request: StrictRequest, caller: Asker) -> Response[Workflow]:
         command = SetWorkflowStatus(workflow_id=workflow_id, status="active", actor=caller.actor)
-        return passed_on(await scheduler.command(subjects.WORKFLOW_SET_STATUS, command))
+        return passed_on(await request.services.command(subjects.WORKFLOW_SET_STATUS, command))
