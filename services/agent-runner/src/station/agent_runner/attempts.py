@@ -6,6 +6,7 @@ The rule: the order. A result whose work may not be done twice for nothing is on
 
 import asyncio
 import contextlib
+from time import monotonic
 
 from nats import errors as nats_errors
 
@@ -45,10 +46,10 @@ class Attempts:
     async def perform(self, held: Held) -> None:
         """See one attempt through. It is held until its report has been answered."""
         try:
-            started = now_ms()
+            started, began = now_ms(), monotonic()
             executor = self._executors.find(held.task)
             outcome = await _execute(executor, held)
-            result = _result(held, outcome, now_ms() - started)
+            result = _result(held, outcome, round((monotonic() - began) * 1000))
             self._recorder.ended(executor, held, outcome, started, result.duration_ms)
             if held.stopped is not StopReason.SHUTDOWN:
                 await self._hand_over(held, result, outcome)

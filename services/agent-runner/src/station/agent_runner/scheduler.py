@@ -2,11 +2,11 @@
 
 import asyncio
 import random
+from time import monotonic
 from typing import TypeVar
 
 from station.agent_runner import metrics
 from station.runtime.bus import Bus
-from station.runtime.clock import now_ms
 from station.runtime.errors import Refused, Unavailable, Undecodable
 from station.runtime.logging import get_logger
 
@@ -22,7 +22,7 @@ class Scheduler:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._away_since: int | None = None
+        self._away_since: float | None = None
 
     @property
     def answering(self) -> bool:
@@ -74,10 +74,10 @@ class Scheduler:
 
     def _went_away(self, detail: str) -> None:
         if self._away_since is None:
-            self._away_since = now_ms()
+            self._away_since = monotonic()
             log.warning("scheduler_away", detail=detail)
 
     def _is_back(self) -> None:
         if self._away_since is not None:
-            log.info("scheduler_back", away_ms=now_ms() - self._away_since)
+            log.info("scheduler_back", away_ms=round((monotonic() - self._away_since) * 1000))
             self._away_since = None

@@ -96,7 +96,7 @@ class Scheduler:
             first_outbox_id=last_outbox_id + 1,
         )
         self.relay = Relay(bus, writer, now)
-        self.timers = Timers(self.engine, now)
+        self.timers = Timers(self.engine, now, steady)
         self.attempts = Attempts(now, round(settings.lease_seconds * 1000), steady)
         self.reconcile = Reconcile(
             bus=bus,

@@ -158,8 +158,11 @@ def _not_allowed(turn: Turn, command: str) -> None:
 def _wake(turn: Turn, message: messages.WakeStep) -> None:
     run = turn.run
     step = run.open.get(message.step_id)
-    due = step is not None and step.attempt == message.attempt and step.wake_at is not None
-    if step is None or not due or (step.wake_at or 0) > turn.now or run.ended is not None or run.paused:
+    if step is None or step.attempt != message.attempt or step.wake_at is None:
+        return
+    if message.elapsed == step.wake_at:
+        turn.now = max(turn.now, step.wake_at)
+    if step.wake_at > turn.now or run.ended is not None or run.paused:
         return
     match step.action, step.status:
         case "agent.run", StepStatus.PENDING:

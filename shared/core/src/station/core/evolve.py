@@ -40,6 +40,7 @@ def create(event: Event) -> Run:
         traceparent=data.traceparent,
         root=root,
         seq=event.seq,
+        last_at=event.at,
     )
     run.scopes[()] = root
     return run
@@ -50,7 +51,7 @@ def evolve(run: Run, event: Event) -> Run:
     if event.seq != run.seq + 1:
         message = f"run {run.run_id} is at event {run.seq} and cannot take event {event.seq}"
         raise ValueError(message)
-    run.seq = event.seq
+    run.seq, run.last_at = event.seq, event.at
     _APPLY[type(event.data)](run, event, event.data)
     return run
 

@@ -57,6 +57,8 @@ class ClaimStep(Message, frozen=True, kw_only=True):
     attempt: int
     runner: str
     agent_run_id: str
+    handed_out: bool = False
+    """Whether the attempt is known to have been handed out, so that its back-off is over whatever the clock says."""
 
 
 class ReportStep(Message, frozen=True, kw_only=True):
@@ -88,6 +90,8 @@ class WakeStep(Message, frozen=True, kw_only=True):
 
     step_id: str
     attempt: int
+    elapsed: int | None = None
+    """The ``wake_at`` whose length of time has passed, whatever the clock says; None goes by the clock."""
 
 
 class ReachDeadline(Message, frozen=True, kw_only=True):

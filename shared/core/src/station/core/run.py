@@ -172,6 +172,8 @@ class Run(msgspec.Struct, kw_only=True, eq=False):
     output: Any = None
     error: StepError | None = None
     seq: int = 0
+    last_at: int = 0
+    """The moment of the last event."""
     visited: int = 0
     """States entered so far, but for first visits for an item: those are bounded by the list."""
     scopes: dict[ScopePath, Scope] = {}

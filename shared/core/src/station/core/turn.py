@@ -40,7 +40,8 @@ class Turn:
     def __init__(self, program: Program, run: Run, now: int, limits: Limits) -> None:
         self.program = program
         self.run = run
-        self.now = now
+        self.now = max(now, run.last_at)
+        """The run's time: the clock's, and never before its last event, though the clock was set back."""
         self.limits = limits
         self.actor = SYSTEM
         self.decision = Decision()

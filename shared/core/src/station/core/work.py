@@ -34,7 +34,7 @@ def claim(turn: Turn, message: ClaimStep) -> None:
         _give(turn, step)
     elif step.status is StepStatus.RUNNING:
         turn.decision.verdict = "busy"
-    elif run.paused or (step.wake_at is not None and step.wake_at > turn.now):
+    elif run.paused or (not message.handed_out and step.wake_at is not None and step.wake_at > turn.now):
         # Not now: it is handed out again when the run is resumed, or when its back-off is over.
         turn.decision.verdict = "skip"
     else:

@@ -27,11 +27,12 @@ UNCLAIMED = metrics.gauge("steps_unclaimed", "Attempts handed out and not claime
 QUEUE_AGE = metrics.gauge("queue_age_seconds", "Age of the attempt that has waited longest to be claimed.")
 
 _OPEN = """
-SELECT s.run_id, s.step_id, s.attempt, s.status, s.token, s.runner, s.wake_at, s.entered_at
+SELECT s.run_id, s.step_id, s.attempt, s.status, s.token, s.runner, s.entered_at
 FROM workflow_run_steps s JOIN workflow_runs r ON r.run_id = s.run_id
 WHERE s.completed_at IS NULL AND s.action = 'agent.run' AND r.completed_at IS NULL
-    AND (s.status = 'RUNNING' OR r.status != 'PAUSED')
+    AND (s.status = 'RUNNING' OR (r.status != 'PAUSED' AND s.wake_at IS NULL))
 """
+"""Attempts that wait for the end of a back-off are handed out by their timers."""
 
 Key = tuple[str, str]
 
@@ -52,7 +53,7 @@ class Dispatch(msgspec.Struct):
     attempt: int
     since: int
     again_at: int
-    """By the steady clock."""
+    """Both by the steady clock."""
     pause: int = _FIRST_PAUSE_MS
     sent: bool = True
     """Whether the stream should have its message; not when the scheduler has just started, or the stream was wiped."""
@@ -74,14 +75,14 @@ class Attempts:
     async def load(self, reader: Reader) -> None:
         """Take up what the store holds and memory does not: unclaimed attempts are due now, leases start anew."""
         now, steady = self._now(), self._steady()
-        for run_id, step_id, attempt, status, token, runner, wake_at, entered_at in await reader.rows(_OPEN):
+        for run_id, step_id, attempt, status, token, runner, entered_at in await reader.rows(_OPEN):
             key = (run_id, step_id)
             if key in self.leases or key in self.dispatches:
                 continue
             if status == StepStatus.RUNNING:
                 self.leases[key] = Lease(attempt, token, runner, steady + self.lease_ms)
-            elif wake_at is None or wake_at <= now:
-                self.dispatches[key] = Dispatch(attempt, entered_at, steady, sent=False)
+            else:
+                self.dispatches[key] = Dispatch(attempt, steady - max(0, now - entered_at), steady, sent=False)
 
     def committed(self, move: Move) -> None:
         """Follow what a turn did to attempts."""
@@ -89,8 +90,9 @@ class Attempts:
         for step in move.steps:
             if step.action == AGENT_RUN:
                 self._follow(run.run_id, step)
+        steady = self._steady()
         for task in move.decision.tasks:
-            dispatch = Dispatch(task.attempt, self._now(), self._steady() + _FIRST_PAUSE_MS)
+            dispatch = Dispatch(task.attempt, steady, steady + _FIRST_PAUSE_MS)
             self.dispatches[task.run_id, task.step_id] = dispatch
         if run.paused:
             for step_id in run.open:
@@ -183,14 +185,19 @@ class Attempts:
             if dispatch is not None and dispatch.attempt <= step.attempt:
                 del self.dispatches[key]
 
+    def handed_out(self, ref: StepRef) -> bool:
+        """Whether an attempt waits to be claimed."""
+        dispatch = self.dispatches.get((ref.run_id, ref.step_id))
+        return dispatch is not None and dispatch.attempt == ref.attempt
+
     def waited_ms(self) -> int:
         """How long the attempt that was handed out first has waited to be claimed."""
         first = next(iter(self.dispatches.values()), None)
-        return 0 if first is None else max(0, self._now() - first.since)
+        return 0 if first is None else max(0, self._steady() - first.since)
 
     def _oldest(self) -> float:
         oldest = min((dispatch.since for dispatch in self.dispatches.values()), default=None)
-        return 0.0 if oldest is None else max(0.0, (self._now() - oldest) / 1000)
+        return 0.0 if oldest is None else max(0.0, (self._steady() - oldest) / 1000)
 
 
 def _again(step_id: str, lease: Lease, reason: str) -> HandOutAgain:

@@ -1,6 +1,9 @@
-"""Timers: every ``wake_at`` of an attempt and every deadline of a run, as a heap over what the rows say.
+"""Timers: every ``wake_at`` of an attempt and every deadline of a run, as two heaps over what the rows say.
 
-The rows are the record; the heap is only the order. A timer that fires is a message like any other, and one whose
+What was given as a length of time passes by the steady clock, so that nobody who sets the wall clock makes it shorter
+or longer; what is a moment that people were told, a deadline or ``until``, comes by the wall clock.
+
+The rows are the record; the heaps are only the order. A timer that fires is a message like any other, and one whose
 moment no longer counts is answered with nothing. A paused run's timers fire for nothing and are armed anew when it
 is resumed.
 """
@@ -10,7 +13,9 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
+from typing import NamedTuple
 
+from station.contracts.actions import HUMAN_APPROVAL, TIMER_WAIT
 from station.contracts.events import RunCreated, RunResumed
 from station.core import messages
 from station.core.lifecycle import ENDED_STEPS
@@ -35,7 +40,10 @@ LATENESS = metrics.histogram("timers_late_seconds", "How late timers fired.")
 ARMED = metrics.gauge("timers_armed", "Timers that wait for their moment.")
 
 _STEPS = """
-SELECT s.run_id, s.step_id, s.attempt, s.wake_at FROM workflow_run_steps s
+SELECT s.run_id, s.step_id, s.attempt, s.wake_at,
+    s.action != 'human.approval' AND (s.action != 'timer.wait' OR json_extract(s.input, '$.until') IS NULL),
+    (SELECT e.at FROM workflow_run_events e WHERE e.run_id = r.run_id AND e.seq = r.seq)
+FROM workflow_run_steps s
 JOIN workflow_runs r ON r.run_id = s.run_id
 WHERE s.completed_at IS NULL AND s.wake_at <= ? AND r.completed_at IS NULL
 """
@@ -43,18 +51,38 @@ _RUNS = "SELECT run_id, deadline_at FROM workflow_runs WHERE deadline_at <= ? AN
 
 _RUN = ""
 _Key = tuple[str, str]
-_Entry = tuple[int, str, str, int]
+
+
+class _Entry(NamedTuple):
+    due: int
+    """By the clock that counts for it."""
+    run_id: str
+    step_id: str
+    attempt: int
+    at: int
+    """The moment in the row."""
+    steady: bool
+
+    @property
+    def key(self) -> _Key:
+        return self.run_id, self.step_id
+
+    def is_timer_of(self, other: _Entry) -> bool:
+        """Whether both are of one moment in one row."""
+        return self[1:] == other[1:]
 
 
 class Timers:
     """Watches commits for new timers and submits those that are due."""
 
-    def __init__(self, engine: Engine, now: Callable[[], int]) -> None:
+    def __init__(self, engine: Engine, now: Callable[[], int], steady: Callable[[], int] | None = None) -> None:
         self._engine = engine
         self._now = now
-        self._heap: list[_Entry] = []
+        self._steady = steady or now
+        self._heaps: dict[bool, list[_Entry]] = {False: [], True: []}
+        """By whether the steady clock counts."""
         self._armed: dict[_Key, _Entry] = {}
-        """The one timer of each attempt or run that counts; what else is in the heap is dead."""
+        """The one timer of each attempt or run that counts; what else is in the heaps is dead."""
         self._sooner = asyncio.Event()
         self._slots = asyncio.Semaphore(_BATCHES_AT_ONCE)
         self._firing: set[asyncio.Task[None]] = set()
@@ -62,25 +90,30 @@ class Timers:
 
     async def load(self, reader: Reader, due_before: int = _NEVER) -> None:
         """Arm what the store holds: all of it, or what was due before a moment."""
-        for run_id, step_id, attempt, at in await reader.rows(_STEPS, (due_before,)):
-            self._arm((at, run_id, step_id, attempt))
+        now, steady = self._now(), self._steady()
+        for run_id, step_id, attempt, at, lasts, last_at in await reader.rows(_STEPS, (due_before,)):
+            # How long it still takes is for the wall clock to say, for no other outlasts the process; not more,
+            # though, than after the run's last event, in case the clock was set back meanwhile.
+            due = steady + max(0, at - max(now, last_at)) if lasts else at
+            self._arm(_Entry(due, run_id, step_id, attempt, at, bool(lasts)))
         for run_id, at in await reader.rows(_RUNS, (due_before,)):
-            self._arm((at, run_id, _RUN, 0))
+            self._arm(_deadline(run_id, at))
 
     def committed(self, move: Move) -> None:
         """Follow the timers of a turn; a run that is resumed arms all of its own again."""
         run = move.slot.run
+        now = move.decision.events[-1].at if move.decision.events else run.last_at
         for step in move.steps:
-            self._follow(run, step)
+            self._follow(run, step, now)
         if run.ended is not None:
             self._armed.pop((run.run_id, _RUN), None)
             return
         for event in move.decision.events:
             if isinstance(event.data, RunCreated | RunResumed):
                 if run.deadline_at is not None:
-                    self._arm((run.deadline_at, run.run_id, _RUN, 0))
+                    self._arm(_deadline(run.run_id, run.deadline_at))
                 for step in list(run.open.values()):
-                    self._follow(run, step)
+                    self._follow(run, step, now)
 
     async def run(self) -> None:
         """Fire for ever."""
@@ -102,38 +135,46 @@ class Timers:
                 task.cancel()
 
     def _pause(self) -> float:
-        if not self._heap:
-            return _LONGEST_SLEEP
-        return min(_LONGEST_SLEEP, max(0.001, (self._heap[0][0] - self._now()) / 1000))
+        lefts = [heap[0].due - self._clock(steady) for steady, heap in self._heaps.items() if heap]
+        return min(_LONGEST_SLEEP, max(0.001, min(lefts) / 1000)) if lefts else _LONGEST_SLEEP
 
-    def _follow(self, run: Run, step: Step) -> None:
+    def _clock(self, steady: bool) -> int:  # noqa: FBT001 - the key of the heaps
+        return self._steady() if steady else self._now()
+
+    def _follow(self, run: Run, step: Step, now: int) -> None:
+        """``now``: the run's time in the turn that set the timer."""
         key = (run.run_id, step.step_id)
         if step.wake_at is not None and step.status not in ENDED_STEPS:
-            self._arm((step.wake_at, run.run_id, step.step_id, step.attempt))
+            lasts = _lasts(step)
+            due = self._steady() + max(0, step.wake_at - now) if lasts else step.wake_at
+            self._arm(_Entry(due, run.run_id, step.step_id, step.attempt, step.wake_at, lasts))
             return
         armed = self._armed.get(key)
-        if armed is not None and armed[3] <= step.attempt:
+        if armed is not None and armed.attempt <= step.attempt:
             del self._armed[key]
 
     def _arm(self, entry: _Entry) -> None:
-        key = entry[1:3]
-        if self._armed.get(key) == entry:
+        armed = self._armed.get(entry.key)
+        if armed is not None and armed.is_timer_of(entry):
             return
-        self._armed[key] = entry
-        heapq.heappush(self._heap, entry)
-        if self._heap[0] is entry:
+        self._armed[entry.key] = entry
+        heap = self._heaps[entry.steady]
+        heapq.heappush(heap, entry)
+        if heap[0] is entry:
             self._sooner.set()
-        if len(self._heap) > 2 * len(self._armed) + _DEAD_KEPT:
-            self._heap = list(self._armed.values())
-            heapq.heapify(self._heap)
+        if len(heap) > 2 * len(self._armed) + _DEAD_KEPT:
+            heap[:] = [live for live in self._armed.values() if live.steady is entry.steady]
+            heapq.heapify(heap)
 
     def _take_due(self) -> list[_Entry]:
-        now, due = self._now(), list[_Entry]()
-        while self._heap and self._heap[0][0] <= now and len(due) < _BATCH:
-            entry = heapq.heappop(self._heap)
-            if self._armed.get(entry[1:3]) == entry:
-                del self._armed[entry[1:3]]
-                due.append(entry)
+        due = list[_Entry]()
+        for steady, heap in self._heaps.items():
+            now = self._clock(steady)
+            while heap and heap[0].due <= now and len(due) < _BATCH:
+                entry = heapq.heappop(heap)
+                if self._armed.get(entry.key) == entry:
+                    del self._armed[entry.key]
+                    due.append(entry)
         return due
 
     def _fired(self, task: asyncio.Task[None]) -> None:
@@ -141,32 +182,47 @@ class Timers:
         self._slots.release()
 
     async def _fire(self, due: list[_Entry]) -> None:
-        now = self._now()
         for entry in due:
-            LATENESS.observe((now - entry[0]) / 1000)
-        answers = await self._engine.submit_many([(entry[1], _message(entry)) for entry in due])
+            LATENESS.observe((self._clock(entry.steady) - entry.due) / 1000)
+        answers = await self._engine.submit_many([(entry.run_id, _message(entry)) for entry in due])
         FIRED.inc(len(due))
         for entry, answer in zip(due, answers, strict=True):
-            at, run_id, step_id, attempt = entry
+            now = self._clock(entry.steady)
             if isinstance(answer, Exception):
-                log.error("timer_failed", run_id=run_id, step_id=step_id or None, at=at, error=repr(answer))
-                self._arm((self._now() + _RETRY_MS, run_id, step_id, attempt))
+                log.error(
+                    "timer_failed", run_id=entry.run_id, step_id=entry.step_id or None, at=entry.at, error=repr(answer)
+                )
+                self._arm(entry._replace(due=now + _RETRY_MS))
             elif not answer.events and not answer.tasks and self._still_counts(entry):
-                self._arm((max(at, self._now() + _AGAIN_MS), run_id, step_id, attempt))
+                # A length of time has passed for good: the run was only paused when that was decided.
+                self._arm(entry._replace(due=now if entry.steady else max(entry.due, now + _AGAIN_MS)))
 
     def _still_counts(self, entry: _Entry) -> bool:
-        """Whether a timer that came to nothing must fire again: the clock was set back before it was decided."""
-        _, run_id, step_id, attempt = entry
-        slot = self._engine.runs.cached(run_id)
-        if slot is None or slot.run.paused or slot.run.ended is not None or entry[1:3] in self._armed:
+        """Whether a timer that came to nothing must fire again.
+
+        The clock was set back before it was decided, or the run was resumed before it was answered.
+        """
+        slot = self._engine.runs.cached(entry.run_id)
+        if slot is None or slot.run.paused or slot.run.ended is not None or entry.key in self._armed:
             return False
-        if step_id == _RUN:
+        if entry.step_id == _RUN:
             return True
-        step = slot.run.open.get(step_id)
-        waits = step is not None and step.attempt == attempt and step.wake_at is not None
+        step = slot.run.open.get(entry.step_id)
+        waits = step is not None and step.attempt == entry.attempt and step.wake_at == entry.at
         return step is not None and waits and step.status not in ENDED_STEPS
 
 
+def _deadline(run_id: str, at: int) -> _Entry:
+    return _Entry(at, run_id, _RUN, 0, at, steady=False)
+
+
+def _lasts(step: Step) -> bool:
+    """Whether a step waits for a length of time to pass, not for a moment to come; `_STEPS` asks the rows the same."""
+    return step.action != HUMAN_APPROVAL and (step.action != TIMER_WAIT or step.input.get("until") is None)
+
+
 def _message(entry: _Entry) -> messages.AnyMessage:
-    _, __, step_id, attempt = entry
-    return messages.ReachDeadline() if step_id == _RUN else messages.WakeStep(step_id=step_id, attempt=attempt)
+    if entry.step_id == _RUN:
+        return messages.ReachDeadline()
+    elapsed = entry.at if entry.steady else None
+    return messages.WakeStep(step_id=entry.step_id, attempt=entry.attempt, elapsed=elapsed)

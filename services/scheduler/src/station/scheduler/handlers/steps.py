@@ -85,7 +85,11 @@ class StepRequests:
                 (
                     step.run_id,
                     messages.ClaimStep(
-                        step_id=step.step_id, attempt=step.attempt, runner=runner, agent_run_id=agent_run_id
+                        step_id=step.step_id,
+                        attempt=step.attempt,
+                        runner=runner,
+                        agent_run_id=agent_run_id,
+                        handed_out=self._attempts.handed_out(step),
                     ),
                 )
                 for step, agent_run_id in zip(request.steps, ids, strict=True)
