@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from station.contracts.errors import Cause, ErrorType, StepError
@@ -207,6 +208,16 @@ def test_an_output_over_the_limit_fails_the_step():
     run.work("a", "x" * 99)
     assert (run.status, run.error.type) == ("FAILED", "payload_too_large")
     assert "101 bytes; the limit is 100" in run.error.message
+
+
+def test_an_input_over_the_limit_fails_the_step():
+    """A short text may ask for a large value many times; the message names the state, and nothing of it is stored."""
+    state = agent("a", input={"agent": "x", "task": "{{ text }}" * 50})
+    run = DrivenRun(workflow(state), {"text": "x" * 100}, limits=Limits(max_input_bytes=1000))
+    assert (run.status, run.error.type) == ("FAILED", "payload_too_large")
+    assert "input of state 'a'" in run.error.message
+    assert "1000 bytes" in run.error.message
+    assert len(msgspec.json.encode(run.events)) < 3000
 
 
 def test_the_context_counts_what_open_containers_hold():

@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from station.core.paths import Path, format_path
-from station.core.templates import Placeholder, TemplateError, parse_template, paths_in, render
+from station.core.templates import (
+    Placeholder,
+    RenderedTooLargeError,
+    TemplateError,
+    parse_template,
+    paths_in,
+    render,
+)
+
+LIMIT = 1000
 
 VALUES: dict[Path, Any] = {
     ("name",): "api",
@@ -46,19 +55,41 @@ VALUES: dict[Path, Any] = {
     ],
 )
 def test_renders(template: str, expected: Any) -> None:
-    rendered = render(template, VALUES.__getitem__)
+    rendered = render(template, VALUES.__getitem__, limit=LIMIT)
     assert rendered == expected
     assert type(rendered) is type(expected)
 
 
 def test_renders_strings_at_any_depth_and_leaves_names_alone() -> None:
     value = {"{{ name }}": ["{{ count }}", {"deep": "is {{ name }}"}], "n": 1, "none": None}
-    assert render(value, VALUES.__getitem__) == {"{{ name }}": [3, {"deep": "is api"}], "n": 1, "none": None}
+    rendered = render(value, VALUES.__getitem__, limit=LIMIT)
+    assert rendered == {"{{ name }}": [3, {"deep": "is api"}], "n": 1, "none": None}
 
 
 def test_what_the_lookup_raises_comes_through() -> None:
     with pytest.raises(KeyError):
-        render(["{{ absent }}"], VALUES.__getitem__)
+        render(["{{ absent }}"], VALUES.__getitem__, limit=LIMIT)
+
+
+@pytest.mark.parametrize("template", ["{{ v }}{{ v }}", ["{{ v }}", "{{ v }}"], {"a": "{{ v }}", "b": ["-{{ v }}"]}])
+@pytest.mark.parametrize("value", ["x" * 10, "é" * 5, [1.5], {"a": "wxyz.."}])
+def test_what_is_put_in_is_counted(template: Any, value: Any) -> None:
+    """Ten bytes twice, a few more where an object becomes text."""
+    render(template, lambda _path: value, limit=28)
+    with pytest.raises(RenderedTooLargeError, match="more than 9 bytes"):
+        render(template, lambda _path: value, limit=9)
+
+
+def test_it_stops_at_the_limit_and_not_at_the_end() -> None:
+    reads = [0]
+
+    def lookup(_path: Path) -> str:
+        reads[0] += 1
+        return "x" * 100
+
+    with pytest.raises(RenderedTooLargeError):
+        render(["{{ v }}" * 1000, *["{{ v }}"] * 1000], lookup, limit=1000)
+    assert reads == [11]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +140,7 @@ def test_splitting_finds_what_was_put_together(parts: list[tuple[str, Path]], ta
     )
 )
 def test_a_value_written_into_text_reads_back_as_json(value: Any) -> None:
-    text = render("={{ v }}", lambda _path: value)
+    text = render("={{ v }}", lambda _path: value, limit=10**9)
     if isinstance(value, str):
         assert text == "=" + value
     elif value is None:

@@ -40,6 +40,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """First visits for the items of a list are not counted."""
     max_output_bytes: int = 1024 * 1024
     max_context_bytes: int = 8 * 1024 * 1024
+    max_input_bytes: int = 7 * 1024 * 1024
+    """What templates may put into one step's input: with the rest of its task it fits into one message of the bus."""
 
 
 def compile_program(definition: Definition) -> Program:

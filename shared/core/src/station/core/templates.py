@@ -2,6 +2,7 @@
 
 A string that is exactly one placeholder keeps the value's JSON type; in any other string the value is
 written into the text. A missing path is the business of the lookup: rendering adds nothing to it.
+A small text may ask for a large value many times, so what is put in is counted as it goes in.
 """
 
 from __future__ import annotations
@@ -32,6 +33,13 @@ class TemplateError(ValueError):
         self.reason = reason
 
 
+class RenderedTooLargeError(ValueError):
+    """What the placeholders put in has more than `limit` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"what its placeholders put in has more than {limit} bytes, the limit")
+
+
 class Placeholder(NamedTuple):
     """One `{{ path }}`: the parsed path and the text the author wrote."""
 
@@ -57,18 +65,13 @@ def parse_template(text: str) -> Template:
     return _parse_cached(text) if len(text) <= _CACHED_CHARACTERS else _parse(text)
 
 
-def render(value: Any, lookup: Lookup) -> Any:
+def render(value: Any, lookup: Lookup, *, limit: int) -> Any:
     """Fill the placeholders in every string of a JSON value, at any depth; object names are left alone.
 
-    Raises what `lookup` raises, and TemplateError for a text that loading would have refused.
+    Raises what `lookup` raises, TemplateError for a text that loading would have refused, and
+    RenderedTooLargeError as soon as more than ``limit`` bytes were put in.
     """
-    if isinstance(value, str):
-        return _render_text(value, lookup) if _OPEN in value else value
-    if is_object(value):
-        return {name: render(member, lookup) for name, member in value.items()}
-    if is_array(value):
-        return [render(member, lookup) for member in value]
-    return value
+    return _Rendering(lookup, limit).of(value)
 
 
 def paths_in(value: Any, pointer: str = "") -> Iterator[tuple[str, str]]:
@@ -92,20 +95,60 @@ def texts_in(value: Any, pointer: str = "") -> Iterator[tuple[str, str]]:
             yield from texts_in(member, f"{pointer}/{index}")
 
 
-def _render_text(text: str, lookup: Lookup) -> Any:
-    template = parse_template(text)
-    whole = template.whole
-    if whole is not None:
-        return lookup(whole.path)
-    return "".join(
-        segment if isinstance(segment, str) else _as_text(lookup(segment.path)) for segment in template.segments
-    )
+class _Rendering:
+    """One value being rendered, and what may still be put in."""
+
+    __slots__ = ("_left", "_limit", "_lookup")
+
+    def __init__(self, lookup: Lookup, limit: int) -> None:
+        self._lookup = lookup
+        self._limit = limit
+        self._left = limit
+
+    def of(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._text(value) if _OPEN in value else value
+        if is_object(value):
+            return {name: self.of(member) for name, member in value.items()}
+        if is_array(value):
+            return [self.of(member) for member in value]
+        return value
+
+    def _text(self, text: str) -> Any:
+        template = parse_template(text)
+        whole = template.whole
+        if whole is not None:
+            found = self._lookup(whole.path)
+            self._spend(_size(found))
+            return found
+        return "".join(
+            segment if isinstance(segment, str) else self._inserted(segment) for segment in template.segments
+        )
+
+    def _inserted(self, placeholder: Placeholder) -> str:
+        text = _as_text(self._lookup(placeholder.path))
+        self._spend(_text_size(text))
+        return text
+
+    def _spend(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise RenderedTooLargeError(self._limit)
 
 
 def _as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     return "" if value is None else msgspec.json.encode(value).decode()
+
+
+def _size(value: Any) -> int:
+    """Bytes on the bus."""
+    return _text_size(value) if isinstance(value, str) else len(msgspec.msgpack.encode(value))
+
+
+def _text_size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _parse(text: str) -> Template:

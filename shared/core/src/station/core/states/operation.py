@@ -16,7 +16,7 @@ from station.core.run import Step
 from station.core.states import approval, signal, timer
 from station.core.states.arrival import Arrival
 from station.core.tasks import step_task
-from station.core.templates import TemplateError, render
+from station.core.templates import RenderedTooLargeError, TemplateError, render
 from station.core.turn import Turn
 
 _INPUTS: dict[str, type[actions.ActionInput]] = {
@@ -31,11 +31,15 @@ def enter(turn: Turn, arrival: Arrival, state: Operation) -> None:
     """Render the input and begin the action."""
     rendered: Any = None
     try:
-        rendered = render(state.input, arrival.snapshot)
+        rendered = render(state.input, arrival.snapshot, limit=turn.limits.max_input_bytes)
         wanted = msgspec.convert(rendered, _INPUTS[state.action])
     except (MissingPathError, TemplateError) as problem:
         step = arrival.entered(turn, "operation", action=state.action)
         _fail(turn, step, f"input of state {state.name!r}: {problem}")
+    except RenderedTooLargeError as problem:
+        step = arrival.entered(turn, "operation", action=state.action)
+        message = f"input of state {state.name!r}: {problem}; give it less of the context, or a reference to it"
+        _fail(turn, step, message, ErrorType.PAYLOAD_TOO_LARGE)
     except msgspec.ValidationError as problem:
         step = arrival.entered(turn, "operation", action=state.action, value=rendered)
         _fail(turn, step, f"input of state {state.name!r} for {state.action}: {problem}")
@@ -63,5 +67,5 @@ def _begin(turn: Turn, arrival: Arrival, step: Step, wanted: Any, state: Operati
             _fail(turn, step, f"nothing executes the action {state.action!r}")
 
 
-def _fail(turn: Turn, step: Step, message: str) -> None:
-    fail(turn, step, StepError(type=ErrorType.VALIDATION, message=message, retryable=False))
+def _fail(turn: Turn, step: Step, message: str, kind: ErrorType = ErrorType.VALIDATION) -> None:
+    fail(turn, step, StepError(type=kind, message=message, retryable=False))
