@@ -269,29 +269,28 @@ async def house(
         data_dir=directory, environments_dir=environments or directory / "environments", nats_url=url, **settings
     )
     broken: list[str] = []
-    writer = Writer(open_writer(directory / "station.db"), broken.append)
-    reader = await Reader.open(directory / "station.db")
-    bus = await Bus.connect(url, name="scheduler")
-    evaluators = Evaluators()
-    row = await reader.row("SELECT coalesce(max(id), 0) FROM outbox")
-    pool: Any = evaluators
-    clocks: dict[str, Callable[[], int]] = {} if clock is None else {"now": clock.now, "steady": clock.steady_now}
-    scheduler = Scheduler(
-        chosen, bus=bus, writer=writer, reader=reader, pool=pool, last_outbox_id=row[0] if row else 0, **clocks
-    )
-    await scheduler.load()
-    scheduler.watch(bus, Spans(spans or _NOBODY))
-    found = House(scheduler, bus, writer, directory, evaluators)
-    try:
+    async with contextlib.AsyncExitStack() as open_parts:  # one that is left open keeps the process from ending
+        writer = Writer(open_writer(directory / "station.db"), broken.append)
+        open_parts.push_async_callback(writer.close)
+        reader = await Reader.open(directory / "station.db")
+        open_parts.push_async_callback(reader.close)
+        bus = await Bus.connect(url, name="scheduler")
+        open_parts.push_async_callback(bus.close)
+        evaluators = Evaluators()
+        row = await reader.row("SELECT coalesce(max(id), 0) FROM outbox")
+        pool: Any = evaluators
+        clocks: dict[str, Callable[[], int]] = {} if clock is None else {"now": clock.now, "steady": clock.steady_now}
+        scheduler = Scheduler(
+            chosen, bus=bus, writer=writer, reader=reader, pool=pool, last_outbox_id=row[0] if row else 0, **clocks
+        )
+        await scheduler.load()
+        scheduler.watch(bus, Spans(spans or _NOBODY))
+        found = House(scheduler, bus, writer, directory, evaluators)
+        open_parts.push_async_callback(found.stop)
         if background:
             await scheduler.reconcile.once()
             found.run_background()
         yield found
-    finally:
-        await found.stop()
-        await bus.close()
-        await reader.close()
-        await writer.close()
     if found.sound:
         assert found.findings() == []
         assert broken == []

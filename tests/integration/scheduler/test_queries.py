@@ -326,6 +326,23 @@ async def test_figures_are_counted_once(home, clock):
     assert health.facts == {"outboxDepth": home.scheduler.relay.depth, "stepsHeld": 0, "stepsUnclaimed": 1}
 
 
+async def test_runs_that_have_not_ended_are_counted_on_from_what_the_store_holds(tmp_path, still_url):
+    async with house(tmp_path, still_url, background=False) as first:
+        await first.create(waiting("w"))
+        runs = [await first.start() for _ in range(3)]
+        await first.signal(runs[0].id)
+        assert first.status(runs[0].id) == "COMPLETED"
+        assert metrics.REGISTRY.get_sample_value("station_runs_open") == 2
+        await first.control("pause", runs[1].id)
+        assert metrics.REGISTRY.get_sample_value("station_runs_open") == 2
+    async with house(tmp_path, still_url, background=False) as second:
+        assert metrics.REGISTRY.get_sample_value("station_runs_open") == 2
+        await second.control("cancel", runs[1].id)
+        await second.start()
+        await second.control("cancel", runs[2].id)
+        assert metrics.REGISTRY.get_sample_value("station_runs_open") == 1
+
+
 async def test_keys_nobody_will_send_again_are_dropped(home, clock):
     for number in range(3):
         await home.start(idempotency_key=f"k{number}")

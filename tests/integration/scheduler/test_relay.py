@@ -15,6 +15,7 @@ from nats.js.api import DiscardPolicy, StreamConfig
 from station.contracts import headers, subjects
 from station.contracts.events import PublishedEvent
 from station.contracts.runs import GetRun
+from station.runtime import metrics
 from station.runtime.bus import Bus
 from station.scheduler.engine import backlog, relay
 from tests.support.nats import NatsServer
@@ -158,6 +159,32 @@ async def test_memory_is_bounded_while_the_broker_is_away_and_nothing_is_left_ou
     await home.start()
     await everything_is_told(home)
     assert home.scheduler.relay.depth == 0
+
+
+async def test_the_age_of_the_outbox_counts_what_is_on_disk_only(tmp_path, url):
+    clock = Clock()
+    async with house(tmp_path, url, background=False, clock=clock) as first:
+        await first.create(waiting("w"))
+        await first.start()
+    clock.advance(7)
+    async with house(tmp_path, url, background=False, clock=clock) as second:
+        await second.start()
+        assert second.scheduler.relay.depth == 2
+        assert age() == 7
+
+
+def test_the_backlog_is_as_old_as_the_first_turn_that_was_left_to_it():
+    found = backlog.Backlog()
+    assert found.since is None
+    for identity, created_at in ((5, 1_000), (6, 2_000)):
+        assert found.leave(identity, created_at)
+    assert found.since == 1_000
+
+
+def age() -> float:
+    found = metrics.REGISTRY.get_sample_value("station_outbox_age_seconds")
+    assert found is not None
+    return found
 
 
 async def test_a_task_that_is_there_already_counts_as_delivered(tmp_path, url):

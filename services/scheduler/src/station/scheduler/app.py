@@ -106,6 +106,7 @@ class Scheduler:
             now=now,
             period=settings.reconcile_seconds,
         )
+        self.figures = Figures()
         self.sweep = Sweep(reader=reader, timers=self.timers, attempts=self.attempts, now=now)
         self.catalog = Catalog(writer, now)
         self.runners = Runners(writer, now)
@@ -128,7 +129,7 @@ class Scheduler:
 
     async def load(self) -> None:
         """Take up everything that the store holds."""
-        for part in (self.catalog, self.runners, self.relay, self.timers, self.attempts):
+        for part in (self.catalog, self.runners, self.relay, self.timers, self.attempts, self.figures):
             await part.load(self.reader)
         await self.definitions.load()
 
@@ -139,7 +140,7 @@ class Scheduler:
             self.timers,
             self.relay,
             Stops(bus),
-            Figures(),
+            self.figures,
             Journal(),
             spans,
         ]

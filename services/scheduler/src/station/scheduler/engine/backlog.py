@@ -13,7 +13,7 @@ from station.scheduler.engine.record import Outgoing, TaskMessage
 from station.scheduler.store.reader import Reader
 
 _PAGE = 256
-_RANGE = "SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM outbox"
+_RANGE = "SELECT id, created_at, (SELECT max(id) FROM outbox) FROM outbox ORDER BY id LIMIT 1"
 _TURNS = """
 SELECT o.id, o.run_id, o.messages, o.created_at, (
     SELECT json_extract(e.data, '$.traceparent') FROM workflow_run_events e WHERE e.run_id = o.run_id AND e.seq = 1)
@@ -35,13 +35,14 @@ class Backlog:
         self._reader: Reader | None = None
         self._read_to = 0
         self._until = 0
+        self._since = 0
+        """When the oldest of them was committed, or one before it."""
 
     async def load(self, reader: Reader) -> None:
         """Look what an earlier scheduler has left."""
         self._reader = reader
-        row = await reader.row(_RANGE)
-        first, self._until = row or (1, 0)
-        self._read_to = min(first - 1, self._until)
+        first, self._since, self._until = await reader.row(_RANGE) or (1, 0, 0)
+        self._read_to = first - 1
 
     @property
     def waiting(self) -> bool:
@@ -53,10 +54,17 @@ class Backlog:
         """How many at most."""
         return self._until - self._read_to
 
-    def leave(self, identity: int) -> bool:
+    @property
+    def since(self) -> int | None:
+        """When the oldest was committed, milliseconds since 1970; None if there are none."""
+        return self._since if self.waiting else None
+
+    def leave(self, identity: int, created_at: int) -> bool:
         """Leave a stored turn on disk until its turn comes; False if it has been read already."""
         if identity <= self._read_to:
             return False
+        if not self.waiting:
+            self._since = created_at
         self._until = max(self._until, identity)
         return True
 
@@ -78,7 +86,7 @@ class Backlog:
             _EVENTS, (first, last)
         ):
             events[identity].append(StoredEvent(run_id, seq, name, at, step_id, actor, data.encode(), value))
-        self._read_to, self._until = last, max(self._until, last)
+        self._read_to, self._until, self._since = last, max(self._until, last), rows[-1][3]
         return [
             Outgoing(
                 id=identity,

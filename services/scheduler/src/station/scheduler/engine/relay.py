@@ -97,7 +97,7 @@ class Relay:
         """Queue a turn; one with the id 0 is in no outbox (a task that is handed out again)."""
         if outgoing.id:
             crowded = self._backlog.waiting or len(self._queue) >= _MAX_QUEUED
-            if crowded and self._backlog.leave(outgoing.id):
+            if crowded and self._backlog.leave(outgoing.id, outgoing.created_at):
                 return
             if not crowded:
                 self._backlog.skip(outgoing.id)
@@ -242,6 +242,7 @@ class Relay:
     def _age(self) -> float:
         oldest = [flight.turns[0].created_at for flight in itertools.islice(self._flying.values(), 1)]
         oldest += [outgoing.created_at for outgoing in itertools.islice(self._queue, 1)]
+        oldest += [self._backlog.since] if self._backlog.since is not None else []
         return max(0.0, (self._now() - min(oldest)) / 1000) if oldest else 0.0
 
 
