@@ -43,12 +43,14 @@ MAY_PUBLISH = {
         subjects.STEP_REPORT,
         subjects.STEP_RELEASE,
         subjects.RUNNER_ANNOUNCE,
+        subjects.LETTER_KEEP,
         NEXT + subjects.RUNNER_CONSUMER,
     },
     "approval-service": {
         subjects.APPROVAL_DECIDE,
         subjects.QUERY_APPROVAL,
         subjects.QUERY_RUN,
+        subjects.LETTER_KEEP,
         NEXT + subjects.APPROVAL_CONSUMER,
     },
     "external": {

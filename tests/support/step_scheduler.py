@@ -22,6 +22,7 @@ from station.contracts.work import (
     Heartbeat,
     HeartbeatAnswer,
     HeldStep,
+    KeepLetter,
     ReleaseSteps,
     ReportAnswer,
     ReportResults,
@@ -69,6 +70,7 @@ class StepScheduler:
             Endpoint(subjects.STEP_REPORT, ReportResults, self._report),
             Endpoint(subjects.STEP_RELEASE, ReleaseSteps, self._done),
             Endpoint(subjects.RUNNER_ANNOUNCE, AnnounceRunner, self._done),
+            Endpoint(subjects.LETTER_KEEP, KeepLetter, self._done),
         ]
         self._served = await serve(
             self.bus, name="station-scheduler", version="0.1.0", description="test", endpoints=endpoints

@@ -7,7 +7,7 @@ import pytest
 from station.contracts import subjects
 from station.contracts.agents import AnnounceRunner
 from station.contracts.errors import ErrorType
-from station.contracts.work import Claim, ClaimSteps, Heartbeat, ReportResults
+from station.contracts.work import Claim, ClaimSteps, Heartbeat, KeepLetter, ReportResults
 from station.runtime.bus import Bus
 from tests.support.agent_files import write_agent
 from tests.support.nats import NatsServer
@@ -94,7 +94,9 @@ async def test_what_is_no_task_is_taken_out_of_the_stream(
 ) -> None:
     await runner.start()
     await bus.js.publish(subjects.task_step(RUN, step_id("d1"), 1), b"\xff\xff")
-    assert (await runner.logged("task_undecodable"))[0]["subject"] == subjects.task_step(RUN, step_id("d1"), 1)
+    assert (await runner.logged("message_set_aside"))[0]["subject"] == subjects.task_step(RUN, step_id("d1"), 1)
+    (letter,) = scheduler.of(KeepLetter)
+    assert (letter.subject, letter.body, letter.size) == (subjects.task_step(RUN, step_id("d1"), 1), b"\xff\xff", 2)
     await drained(scheduler)
 
 

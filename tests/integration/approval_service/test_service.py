@@ -24,6 +24,7 @@ from station.contracts.approvals import (
 )
 from station.contracts.health import GetHealth, Health
 from station.contracts.statuses import ApprovalStatus
+from station.contracts.work import MOST_BODY_BYTES, Done, KeepLetter
 from station.runtime import codec
 from station.runtime.bus import Bus
 from station.runtime.lifecycle import Stop
@@ -58,6 +59,7 @@ class KnowsApprovals:
         self.approvals = {approval.id: approval for approval in approvals}
         self.asked = asyncio.Queue[GetApproval]()
         self.lists: list[ListApprovals] = []
+        self.letters: list[KeepLetter] = []
         self.decided: list[tuple[DecideApproval, str | None]] = []
 
     async def list(self, query: ListApprovals, _context: RpcContext) -> ApprovalPage:
@@ -81,6 +83,10 @@ class KnowsApprovals:
         self.approvals[found.id] = msgspec.structs.replace(found, status=status)
         return self.approvals[found.id]
 
+    async def keep(self, letter: KeepLetter, _context: RpcContext) -> Done:
+        self.letters.append(letter)
+        return Done()
+
     async def health(self, _query: GetHealth, _context: RpcContext) -> Health:
         return Health(service="scheduler", ready=True)
 
@@ -90,6 +96,7 @@ class KnowsApprovals:
             Endpoint(subjects.QUERY_APPROVAL, GetApproval, self.get),
             Endpoint(subjects.APPROVAL_DECIDE, DecideApproval, self.decide),
             Endpoint(subjects.QUERY_HEALTH, GetHealth, self.health),
+            Endpoint(subjects.LETTER_KEEP, KeepLetter, self.keep),
         )
         return await serve(bus, name="station-scheduler", version="0.0.1", description="approvals", endpoints=endpoints)
 
@@ -232,28 +239,45 @@ async def test_an_open_approval_is_announced_once_even_when_its_task_comes_again
     assert await house.metric("station_approvals_announced_total") == before + 1
 
 
-@pytest.mark.parametrize(
-    "approval",
-    [
-        msgspec.structs.replace(OPEN, status=ApprovalStatus.CANCELLED),
-        msgspec.structs.replace(OPEN, id="appr_unknown"),
-    ],
-)
-async def test_a_task_of_a_closed_or_unknown_approval_is_acknowledged_in_silence(
-    house: House, approval: ApprovalView
-) -> None:
-    if approval.id == OPEN.id:
-        house.scheduler.approvals[approval.id] = approval
+async def test_a_task_of_a_closed_approval_is_acknowledged_in_silence(house: House) -> None:
+    house.scheduler.approvals[OPEN.id] = msgspec.structs.replace(OPEN, status=ApprovalStatus.CANCELLED)
     before = await house.metric("station_approvals_announced_total")
-    await house.publish_task(approval)
+    await house.publish_task(house.scheduler.approvals[OPEN.id])
     await house.task_is_gone()
     assert await house.metric("station_approvals_announced_total") == before
+    assert not house.scheduler.letters
 
 
-async def test_a_task_that_cannot_be_read_is_set_aside(house: House) -> None:
-    await house.bus.js.publish(subjects.task_approval("run_9", "s9"), b"\xc1 no msgpack")
+async def test_a_task_that_nobody_can_use_is_kept_by_the_scheduler(house: House) -> None:
+    body = b"\xc1" * 70_000
+    await house.bus.js.publish(subjects.task_approval("run_9", "s9"), body)
+    await house.publish_task(msgspec.structs.replace(OPEN, id="appr_unknown"))
     await house.task_is_gone()
-    assert await house.metric("station_approval_tasks_undecodable_total") >= 1
+    letters = {letter.subject: letter for letter in house.scheduler.letters}
+    unread, unknown = (letters[subjects.task_approval(*of)] for of in (("run_9", "s9"), (OPEN.run_id, OPEN.step_id)))
+    assert (unread.body, unread.size) == (body[:MOST_BODY_BYTES], len(body))
+    assert "no such approval" in unknown.reason
+    assert await house.metric("station_approval_tasks_undecodable_total") >= 2
+
+
+async def test_what_cannot_be_kept_now_stays_in_the_stream(
+    nats_server: NatsServer,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    bus = await Bus.connect(nats_server.url, name="test")
+    await ensure_streams(bus)
+    await ensure_consumer(bus, subjects.TASKS_STREAM, subjects.APPROVAL_CONSUMER, subjects.APPROVAL_FILTER)
+    async with approval_service(nats_server.url, tmp_path):
+        house = House(bus, KnowsApprovals(OPEN), tmp_path)
+        await _until_serving(bus)
+        await bus.js.publish(subjects.task_approval("run_9", "s9"), b"\xc1")
+        while not (await bus.js.consumer_info(subjects.TASKS_STREAM, subjects.APPROVAL_CONSUMER)).num_redelivered:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        served = await house.scheduler.serve(bus)
+        await house.task_is_gone()
+        assert [letter.subject for letter in house.scheduler.letters] == [subjects.task_approval("run_9", "s9")]
+        await served.stop()
+    await bus.close()
 
 
 async def test_without_a_scheduler_the_answer_says_so_and_the_task_waits(

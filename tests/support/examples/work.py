@@ -13,6 +13,7 @@ from station.contracts.work import (
     Heartbeat,
     HeartbeatAnswer,
     HeldStep,
+    KeepLetter,
     ReleaseSteps,
     ReportAnswer,
     ReportResults,
@@ -70,6 +71,7 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
     ),
     ReportAnswer(verdicts=("accepted", "fenced")),
     ReleaseSteps(runner="runner-a", boot=7, steps=(HELD,)),
+    KeepLetter(subject="wf.task.step.run_01jz0.x.1", body=b"\xc1", size=70_000, reason="not readable"),
     CancelSteps(run_id="run_01jz0", steps=(HELD,), reason="the run was cancelled"),
     Done(),
 )
@@ -94,6 +96,7 @@ ASSIGNMENT = Assignment(
     traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 )
 LATER = {
+    "Claims.unknown": Claims(claims=(Claim(verdict="skip", reason="there is no such run", unknown=True),)),
     "ReportResults.wants": ReportResults(
         runner="runner-a",
         boot=7,

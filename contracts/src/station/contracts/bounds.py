@@ -14,3 +14,5 @@ Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 """Of attempts, and of starts of a runner."""
 Wanted = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 """How many of something somebody would take."""
+Bytes = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+"""How large something is."""

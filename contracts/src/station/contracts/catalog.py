@@ -44,6 +44,7 @@ from station.contracts.work import (
     Done,
     Heartbeat,
     HeartbeatAnswer,
+    KeepLetter,
     ReleaseSteps,
     ReportAnswer,
     ReportResults,
@@ -167,6 +168,13 @@ REQUESTS: tuple[Exchange, ...] = (
     _request(subjects.STEP_REPORT, (RUNNER,), ReportResults, ReportAnswer, "Report the outcomes of attempts."),
     _request(subjects.STEP_RELEASE, (RUNNER,), ReleaseSteps, Done, "Give attempts back unfinished."),
     _request(subjects.RUNNER_ANNOUNCE, (RUNNER,), AnnounceRunner, Done, "Announce a runner and the agents it has."),
+    _request(
+        subjects.LETTER_KEEP,
+        (RUNNER, APPROVALS),
+        KeepLetter,
+        Done,
+        "Keep a task that cannot be used, as a dead letter.",
+    ),
     _request(
         subjects.APPROVAL_DECIDE, (APPROVALS,), DecideApproval, ApprovalView, "Decide an approval by compare-and-set."
     ),

@@ -49,6 +49,7 @@ STEP_HEARTBEAT = "wf.rpc.step.heartbeat"
 STEP_REPORT = "wf.rpc.step.report"
 STEP_RELEASE = "wf.rpc.step.release"
 RUNNER_ANNOUNCE = "wf.rpc.runner.announce"
+LETTER_KEEP = "wf.rpc.letter.keep"
 
 APPROVAL_DECIDE = "wf.rpc.approval.decide"
 """Answered by the scheduler; only approval-service may ask."""

@@ -2,9 +2,12 @@
 
 from typing import Any, Literal
 
-from station.contracts.bounds import Count, Seq, Wanted
+from station.contracts.bounds import Bytes, Count, Seq, Wanted
 from station.contracts.errors import StepError
 from station.contracts.wire import Wire
+
+MOST_BODY_BYTES = 64 * 1024
+"""How much of a message is kept when nobody can use it."""
 
 
 class StepTask(Wire):
@@ -53,6 +56,8 @@ class Claim(Wire):
     reason: str | None = None
     output: Any = None
     """With ``skip``: the stored output of a step that succeeded."""
+    unknown: bool = False
+    """With ``skip``: there is no such run, so that nobody can ever use the task."""
 
 
 class Claims(Wire):
@@ -133,6 +138,17 @@ class CancelSteps(Wire):
     run_id: str
     steps: tuple[HeldStep, ...] | None = None
     reason: str | None = None
+
+
+class KeepLetter(Wire):
+    """A message of the task stream that its taker cannot use, to be kept as a dead letter."""
+
+    subject: str
+    body: bytes
+    """As it came, up to 64 KiB."""
+    size: Bytes
+    """Bytes that it really has."""
+    reason: str
 
 
 class Done(Wire):

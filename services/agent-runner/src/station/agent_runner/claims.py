@@ -13,10 +13,6 @@ from station.contracts.headers import TRACEPARENT
 from station.contracts.work import Claim, Claims, ClaimSteps, StepRef, StepTask
 from station.runtime import codec
 from station.runtime.bus import header
-from station.runtime.errors import Undecodable
-from station.runtime.logging import get_logger
-
-log = get_logger("claims")
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -36,14 +32,13 @@ class Offer(msgspec.Struct, frozen=True):
         return header(self.message.headers, TRACEPARENT)
 
 
-def read(message: Msg) -> Offer | None:
-    """The task in a message; None, logged and counted, if it holds none."""
-    try:
-        return Offer(codec.read(message.headers, message.data, StepTask), message)
-    except Undecodable as error:
-        metrics.POISON.inc()
-        log.error("task_undecodable", subject=message.subject, detail=str(error))
-        return None
+def read(message: Msg) -> Offer:
+    """The task in a message.
+
+    Raises:
+        Undecodable: it holds none.
+    """
+    return Offer(codec.read(message.headers, message.data, StepTask), message)
 
 
 async def claim(scheduler: Scheduler, identity: Identity, offers: Sequence[Offer]) -> Sequence[Claim]:

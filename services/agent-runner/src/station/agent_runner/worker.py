@@ -6,12 +6,12 @@ so that one batch is being fetched while another is being claimed.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
 
 from nats import errors as nats_errors
 from nats.aio.msg import Msg
 
-from station.agent_runner import claims
+from station.agent_runner import claims, metrics
 from station.agent_runner.attempts import Attempts
 from station.agent_runner.claims import Offer
 from station.agent_runner.heartbeat import Heartbeats
@@ -21,8 +21,9 @@ from station.agent_runner.slots import Slots
 from station.agent_runner.spool import Identity
 from station.contracts import subjects
 from station.contracts.work import Assignment, Claim
+from station.runtime import letters
 from station.runtime.bus import Bus
-from station.runtime.errors import Refused
+from station.runtime.errors import Refused, Undecodable
 from station.runtime.failpoints import hit
 from station.runtime.lifecycle import Stop
 from station.runtime.logging import get_logger
@@ -117,15 +118,23 @@ class Worker:
     async def _new_offers(self, messages: Sequence[Msg]) -> list[Offer]:
         """Leave out what is no task, and what is here already: the broker delivers again what takes long."""
         offers: dict[Key, Offer] = {}
+        unusable: list[Coroutine[None, None, None]] = []
         for message in messages:
-            offer = claims.read(message)
-            if offer is None:
-                await _each([message.term()])
-            elif (held := self._held.get(offer.key)) is not None:
+            try:
+                offer = claims.read(message)
+            except Undecodable as error:
+                unusable.append(self._set_aside(message, f"not readable: {error}"))
+                continue
+            if (held := self._held.get(offer.key)) is not None:
                 await _again(held, message)
             elif offer.key not in self._claiming:
                 offers[offer.key] = offer
+        await asyncio.gather(*unusable)
         return list(offers.values())
+
+    async def _set_aside(self, message: Msg, why: str) -> None:
+        if await letters.set_aside(self._bus, message, why):
+            metrics.POISON.inc()
 
     async def _settle(self, offer: Offer, claim: Claim) -> bool:
         match claim.verdict:
@@ -134,6 +143,8 @@ class Worker:
                 return True
             case "busy":
                 await _each([offer.message.nak(BUSY_SECONDS)])
+            case "skip" if claim.unknown:
+                await self._set_aside(offer.message, "there is no such run")
             case "skip":
                 await _each([offer.message.ack()])
         return False

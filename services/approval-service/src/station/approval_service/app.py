@@ -8,7 +8,6 @@ from station.approval_service.inbox import Inbox
 from station.approval_service.scheduler_client import SchedulerClient
 from station.approval_service.settings import SERVICE, Settings
 from station.approval_service.tasks import Announcer
-from station.contracts import subjects
 from station.contracts.health import Health
 from station.runtime.broker import inbox_prefix
 from station.runtime.bus import Bus
@@ -17,7 +16,6 @@ from station.runtime.lifecycle import Stop
 from station.runtime.logging import get_logger
 from station.runtime.rpc import serve
 from station.runtime.settings import effective
-from station.runtime.streams import Fetcher
 
 log = get_logger("app")
 
@@ -58,9 +56,7 @@ async def main(settings: Settings, stop: Stop) -> None:
         )
         stack.push_async_callback(served.stop)
         log.info("started")
-        await _until_stopped(
-            Announcer(Fetcher(bus, subjects.TASKS_STREAM, subjects.APPROVAL_CONSUMER), scheduler), stop
-        )
+        await _until_stopped(Announcer(bus, scheduler), stop)
     log.info("stopped")
 
 

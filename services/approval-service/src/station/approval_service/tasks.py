@@ -11,12 +11,14 @@ from nats.aio.msg import Msg
 
 from station.approval_service.metrics import ANNOUNCED, UNDECODABLE
 from station.approval_service.scheduler_client import SchedulerClient
+from station.contracts import subjects
 from station.contracts.approvals import ApprovalTask
 from station.contracts.statuses import ApprovalStatus
-from station.runtime.bus import header
+from station.runtime.bus import Bus, header
 from station.runtime.clock import to_rfc3339
 from station.runtime.codec import Undecodable, read
 from station.runtime.failpoints import hit
+from station.runtime.letters import set_aside
 from station.runtime.logging import get_logger
 from station.runtime.rpc import Refused
 from station.runtime.streams import Fetcher
@@ -32,8 +34,9 @@ NOT_FOUND = 404
 class Announcer:
     """Consumes approval tasks for as long as it runs."""
 
-    def __init__(self, fetcher: Fetcher, scheduler: SchedulerClient) -> None:
-        self._fetcher = fetcher
+    def __init__(self, bus: Bus, scheduler: SchedulerClient) -> None:
+        self._bus = bus
+        self._fetcher = Fetcher(bus, subjects.TASKS_STREAM, subjects.APPROVAL_CONSUMER)
         self._scheduler = scheduler
         self._announced: OrderedDict[str, None] = OrderedDict()
 
@@ -47,13 +50,14 @@ class Announcer:
         try:
             task = read(message.headers, message.data, ApprovalTask)
         except Undecodable as error:
-            UNDECODABLE.inc()
-            log.error("approval_task_undecodable", subject=message.subject, error=str(error))
-            await message.term()
+            await self._set_aside(message, f"not readable: {error}")
             return
         try:
             is_open = await self._is_open(task, header(message.headers, "traceparent"))
         except Refused as refused:
+            if refused.failure.status == NOT_FOUND:
+                await self._set_aside(message, refused.failure.detail)
+                return
             log.warning("approval_task_postponed", run_id=task.run_id, error=refused.failure.detail)
             await message.nak(delay=min(2 ** (message.metadata.num_delivered - 1), LONGEST_PAUSE))
             return
@@ -63,13 +67,12 @@ class Announcer:
         await message.ack()
         hit("approval-service.after-ack")
 
+    async def _set_aside(self, message: Msg, why: str) -> None:
+        if await set_aside(self._bus, message, why):
+            UNDECODABLE.inc()
+
     async def _is_open(self, task: ApprovalTask, traceparent: str | None) -> bool:
-        try:
-            approval = await self._scheduler.approval(task.run_id, task.approval_id, traceparent)
-        except Refused as refused:
-            if refused.failure.status == NOT_FOUND:
-                return False
-            raise
+        approval = await self._scheduler.approval(task.run_id, task.approval_id, traceparent)
         return approval.status is ApprovalStatus.PENDING
 
     def _announce(self, task: ApprovalTask) -> None:

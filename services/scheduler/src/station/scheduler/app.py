@@ -42,6 +42,7 @@ from station.scheduler.handlers.definitions import Definitions
 from station.scheduler.handlers.health import Doctor
 from station.scheduler.handlers.idempotency import Idempotency
 from station.scheduler.handlers.intake import Intake
+from station.scheduler.handlers.letters import Letters
 from station.scheduler.handlers.queries import Queries
 from station.scheduler.handlers.runners import Runners
 from station.scheduler.handlers.runs import RunCommands
@@ -123,9 +124,9 @@ class Scheduler:
             limits=limits,
             now=now,
         )
-        letters = DeadLetters(writer, reader, now)
-        self.intake = Intake(bus=bus, runs=self.runs, letters=letters)
-        self.housekeeping = Housekeeping(writer, reader, letters, now)
+        self.letters = DeadLetters(writer, reader, now)
+        self.intake = Intake(bus=bus, runs=self.runs, letters=self.letters)
+        self.housekeeping = Housekeeping(writer, reader, self.letters, now)
 
     async def load(self) -> None:
         """Take up everything that the store holds."""
@@ -174,6 +175,7 @@ class Scheduler:
             queries=Queries(reader=self.reader, engine=self.engine, relay=self.relay, attempts=self.attempts, bus=bus),
             catalog=self.catalog,
             doctor=Doctor(database, self.engine.writer),
+            letters=Letters(self.letters),
         )
 
 

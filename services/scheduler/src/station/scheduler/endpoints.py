@@ -9,6 +9,7 @@ from station.runtime.rpc import Endpoint
 from station.scheduler.handlers.approvals import Approvals
 from station.scheduler.handlers.catalog import Catalog
 from station.scheduler.handlers.health import Doctor
+from station.scheduler.handlers.letters import Letters
 from station.scheduler.handlers.queries import Queries
 from station.scheduler.handlers.runs import RunCommands
 from station.scheduler.handlers.steps import StepRequests
@@ -25,6 +26,7 @@ class Answerers(msgspec.Struct, frozen=True, kw_only=True):
     queries: Queries
     catalog: Catalog
     doctor: Doctor
+    letters: Letters
 
 
 def endpoints(by: Answerers) -> tuple[Endpoint, ...]:
@@ -58,5 +60,6 @@ def endpoints(by: Answerers) -> tuple[Endpoint, ...]:
         Endpoint(subjects.STEP_REPORT, work.ReportResults, by.steps.report),
         Endpoint(subjects.STEP_RELEASE, work.ReleaseSteps, by.steps.release),
         Endpoint(subjects.RUNNER_ANNOUNCE, agents.AnnounceRunner, by.steps.announce),
+        Endpoint(subjects.LETTER_KEEP, work.KeepLetter, by.letters.keep),
         Endpoint(subjects.APPROVAL_DECIDE, approvals.DecideApproval, by.approvals.decide),
     )

@@ -52,6 +52,7 @@ RIGHTS: Mapping[str, Rights] = {
             "wf.rpc.query.>",
             "wf.rpc.step.>",
             "wf.rpc.runner.>",
+            "wf.rpc.letter.>",
             "wf.rpc.approval.>",
             "$JS.EVENT.ADVISORY.>",
             subjects.STARTED_FILTER,
@@ -63,13 +64,14 @@ RIGHTS: Mapping[str, Rights] = {
         subscribe=("wf.event.>", subjects.STARTED_FILTER, _DISCOVERY),
     ),
     "agent-runner": Rights(
-        publish=("wf.rpc.step.>", "wf.rpc.runner.>", *_takes(subjects.RUNNER_CONSUMER)),
+        publish=("wf.rpc.step.>", "wf.rpc.runner.>", subjects.LETTER_KEEP, *_takes(subjects.RUNNER_CONSUMER)),
         subscribe=(subjects.CANCEL_FILTER, subjects.STARTED_FILTER, _DISCOVERY),
     ),
     "approval-service": Rights(
         publish=(
             "wf.rpc.approval.>",
             "wf.rpc.query.>",
+            subjects.LETTER_KEEP,
             subjects.STARTED_FILTER,  # a false one makes others ask again, no more
             *_takes(subjects.APPROVAL_CONSUMER),
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from station.contracts.work import MOST_BODY_BYTES
 from station.runtime import metrics
 from station.scheduler.engine.statements import INSERT_DEAD_LETTER
 from station.scheduler.store.reader import Reader
@@ -13,7 +14,6 @@ from station.scheduler.store.writer import Unit, Writer
 KEPT = metrics.gauge("dead_letters", "Messages set aside because nobody could use them.")
 DROPPED = metrics.counter("dead_letters_dropped_total", "The oldest messages set aside, dropped for newer ones.")
 MOST_LETTERS = 10_000
-MOST_BODY_BYTES = 64 * 1024
 MOST_REASON_CHARACTERS = 2_000
 _BETWEEN_CUTS = 100
 _COUNT = "SELECT count(*) FROM dead_letters"
@@ -30,17 +30,19 @@ class DeadLetters:
         self._since_cut = 0
         self._cutting = asyncio.Lock()
 
-    async def keep(self, subject: str, body: bytes, why: str) -> None:
-        """Keep a message; returns once it is on disk. Raises what the writer raises."""
+    async def keep(self, subject: str, body: bytes, why: str, size: int | None = None) -> None:
+        """Keep a message; returns once it is on disk. ``size``: its bytes, if the body is cut. Raises as the writer."""
         self._since_cut += 1
         if self._since_cut >= _BETWEEN_CUTS:
             await self.cut()
-        if len(body) > MOST_BODY_BYTES:
-            why = f"({MOST_BODY_BYTES} of its {len(body)} bytes are kept) {why}"
+        size = max(len(body), size or 0)
+        if size > MOST_BODY_BYTES:
+            why = f"({MOST_BODY_BYTES} of its {size} bytes are kept) {why}"
         unit = Unit()
         row = (subject, body[:MOST_BODY_BYTES], why[:MOST_REASON_CHARACTERS], self._now())
         unit.add(INSERT_DEAD_LETTER, row)
         await self._writer.submit(unit)
+        KEPT.inc()
 
     async def cut(self) -> None:
         """Drop the oldest of too many."""

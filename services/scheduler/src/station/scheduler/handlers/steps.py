@@ -193,7 +193,7 @@ class StepRequests:
 
     async def _claim(self, step: StepRef, answer: Decision | Exception, room: int) -> Claim:
         if isinstance(answer, UnknownRun):
-            return Claim(verdict="skip", reason="there is no such run")
+            return Claim(verdict="skip", reason="there is no such run", unknown=True)
         if isinstance(answer, Exception):  # the other claims of the request may have been given
             log.error("claim_failed", run_id=step.run_id, step_id=step.step_id, error=repr(answer))
             return Claim(verdict="busy", reason="the scheduler could not decide it")
