@@ -91,8 +91,7 @@ class Engine:
         if decision.evaluations:
             slot.hold()
             return await self._finish_evaluated(slot, turn, also)
-        await self._committed(self._store(slot, decision, also))
-        return decision
+        return await self._told(*self._store(slot, decision, also))
 
     async def ready(self, run_id: str) -> Slot:
         """Give a run that nobody holds. It is the one that the next turn works on, until the caller's next pause.
@@ -132,7 +131,7 @@ class Engine:
             slot.hold()
             await self._finish_evaluated(slot, turn, also)
         else:
-            await self._committed(self._store(slot, decision, also))
+            await self._told(*self._store(slot, decision, also))
         return slot
 
     def _decide_now(self, slot: Slot, message: messages.AnyMessage) -> Exception | asyncio.Future[Decision]:
@@ -141,7 +140,7 @@ class Engine:
             if decision.evaluations:
                 slot.hold()
                 return asyncio.ensure_future(self._finish_evaluated(slot, turn, None))
-            return asyncio.ensure_future(self._after(*self._store(slot, decision)))
+            return self._told(*self._store(slot, decision))
         except Exception as error:  # noqa: BLE001 - one answer each
             return error
 
@@ -158,8 +157,7 @@ class Engine:
             raise
         finally:
             slot.release()
-        await self._committed(stored)
-        return turn.decision
+        return await self._told(*stored)
 
     async def _slot_or_error(self, run_id: str) -> Slot | Exception:
         try:
@@ -218,25 +216,33 @@ class Engine:
             also(unit, slot)
         return Move(slot=slot, decision=decision, steps=steps, outgoing=outgoing)
 
-    async def _committed(self, stored: tuple[asyncio.Future[None], Move]) -> None:
-        """Wait, then tell. Shielded: whoever waits may go away, the commit and what follows may not."""
-        await asyncio.shield(asyncio.ensure_future(self._after(*stored)))
+    def _told(self, committed: asyncio.Future[None], move: Move) -> asyncio.Future[Decision]:
+        """Give the decision once it is on disk and told. Whoever waits may go away: what follows the commit does not.
 
-    async def _after(self, committed: asyncio.Future[None], move: Move) -> Decision:
+        A callback and no task: this is once a turn, and what follows a commit never waits.
+        """
+        answer: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+        committed.add_done_callback(lambda done: self._after(done, move, answer))
+        return answer
+
+    def _after(self, committed: asyncio.Future[None], move: Move, answer: asyncio.Future[Decision]) -> None:
         slot = move.slot
-        try:
-            await committed
-        except Exception as error:
-            slot.pending -= 1
+        slot.pending -= 1
+        error = committed.exception()
+        if error is not None:
             self.runs.drop(slot)
             log.error("commit_failed", run_id=slot.run.run_id, error=str(error), error_type=type(error).__name__)
-            raise NotStored(f"The store did not take it: {error}. Nothing has changed; send it again.") from error
-        slot.pending -= 1
+            if not answer.done():
+                failure = NotStored(f"The store did not take it: {error}. Nothing has changed; send it again.")
+                failure.__cause__ = error
+                answer.set_exception(failure)
+            return
         self._tell(move)
         hit("scheduler.before-answer")
         if slot.run.ended is not None and slot.idle:
             self.runs.drop(slot)
-        return move.decision
+        if not answer.done():
+            answer.set_result(move.decision)
 
     def _tell(self, move: Move) -> None:
         """Tell every watcher; what one of them fails on is mended by the next sweep of reconcile."""
@@ -250,6 +256,7 @@ class Engine:
 
 async def _outcome(answer: asyncio.Future[Decision]) -> Decision | Exception:
     try:
-        return await asyncio.shield(answer)  # whoever waits may go away, the commit and what follows may not
+        # A turn that waits for its run is a task of its own: whoever waits for its answer may go away, it may not.
+        return await (asyncio.shield(answer) if isinstance(answer, asyncio.Task) else answer)
     except Exception as error:  # noqa: BLE001 - one answer each
         return error
