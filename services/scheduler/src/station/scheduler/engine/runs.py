@@ -9,7 +9,7 @@ from collections import OrderedDict
 from station.core.program import Program
 from station.core.run import Run
 from station.runtime import metrics, telemetry
-from station.scheduler.engine.loading import Programs, load_run
+from station.scheduler.engine.loading import Programs, UnknownRun, is_stored, load_run
 from station.scheduler.store.reader import Reader
 
 LOADED = metrics.counter("runs_loaded_total", "Runs folded from the store.")
@@ -78,6 +78,11 @@ class Runs:
     async def get(self, run_id: str) -> Slot:
         """Give the run, folding it from the store if need be. Raises UnknownRun."""
         slot = self.cached(run_id)
+        if slot is None and run_id not in self._loading:
+            # Whoever starts a run under an id of his own asks for one that is not there: no task for that.
+            if not await is_stored(self._reader, run_id):
+                raise UnknownRun
+            slot = self.cached(run_id)
         if slot is not None:
             return slot
         task = self._loading.get(run_id)
