@@ -3,6 +3,8 @@
 import time
 from datetime import UTC, datetime, timedelta
 
+from station.core.instants import to_text
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -14,8 +16,7 @@ def now_ms() -> int:
 
 def to_rfc3339(ms: int) -> str:
     """``2026-01-31T08:00:00.123Z``."""
-    moment = _EPOCH + ms * _MILLISECOND
-    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
+    return to_text(ms)
 
 
 def from_rfc3339(text: str) -> int:
