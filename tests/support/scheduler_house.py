@@ -22,6 +22,7 @@ from station.contracts.work import (
     StepTask,
 )
 from station.contracts.workflows import CreateWorkflow, Workflow
+from station.runtime import lifecycle
 from station.runtime.bus import Bus
 from station.runtime.rpc import RpcContext, Served, serve
 from station.scheduler.app import Scheduler
@@ -105,9 +106,7 @@ class House:
     async def stop(self) -> None:
         """What runs in the background stops; a failure of it is the test's."""
         done = [task for task in self._tasks if task.done()]
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await lifecycle.end(self._tasks)
         if self._served is not None:
             await self._served.stop()
         for task in done:

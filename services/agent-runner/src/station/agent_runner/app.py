@@ -25,7 +25,7 @@ from station.runtime import telemetry
 from station.runtime.broker import inbox_prefix
 from station.runtime.bus import Bus
 from station.runtime.health import Probes
-from station.runtime.lifecycle import Stop
+from station.runtime.lifecycle import Stop, end
 from station.runtime.logging import get_logger
 from station.runtime.rpc import serve
 from station.runtime.settings import effective
@@ -165,5 +165,4 @@ async def _in_background(*work: Coroutine[None, None, None]) -> AsyncGenerator[N
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one) for one in work]
         yield
-        for task in tasks:
-            task.cancel()
+        await end(tasks)

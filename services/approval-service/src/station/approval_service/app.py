@@ -12,7 +12,7 @@ from station.contracts.health import Health
 from station.runtime.broker import inbox_prefix
 from station.runtime.bus import Bus
 from station.runtime.health import Probes
-from station.runtime.lifecycle import Stop
+from station.runtime.lifecycle import Stop, end
 from station.runtime.logging import get_logger
 from station.runtime.rpc import serve
 from station.runtime.settings import effective
@@ -82,6 +82,4 @@ async def _until_stopped(announcer: Announcer, stop: Stop) -> None:
         if announcing.done():
             announcing.result()
     finally:
-        for task in (announcing, stopping):
-            task.cancel()
-        await asyncio.gather(announcing, stopping, return_exceptions=True)
+        await end((announcing, stopping))

@@ -16,7 +16,7 @@ from station.runtime.broker import inbox_prefix
 from station.runtime.bus import Bus
 from station.runtime.clock import now_ms
 from station.runtime.health import Probes
-from station.runtime.lifecycle import Stop
+from station.runtime.lifecycle import Stop, end
 from station.runtime.logging import get_logger
 from station.runtime.rpc import serve
 from station.runtime.settings import effective
@@ -258,9 +258,7 @@ async def _until_stopped(work: list[Coroutine[Any, Any, None]], stop: Stop) -> N
     tasks = [asyncio.create_task(one) for one in work]
     stopping = asyncio.create_task(stop.wait())
     done, _ = await asyncio.wait({*tasks, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (*tasks, stopping):
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await end((*tasks, stopping))
     for task in done - {stopping}:
         task.result()
 

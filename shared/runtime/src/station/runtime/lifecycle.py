@@ -6,8 +6,9 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
+from typing import Any
 
 try:
     import uvloop
@@ -17,10 +18,11 @@ except ImportError:  # not on Windows
 from station.runtime.errors import SettingsError, StationError
 from station.runtime.logging import get_logger
 
-__all__ = ["Stop", "fail", "run"]
+__all__ = ["Stop", "end", "fail", "run"]
 
 log = get_logger("lifecycle")
 _PR_SET_PDEATHSIG = 1
+_AGAIN_SECONDS = 0.2
 CRASH = 1
 BAD_SETTINGS = 2
 _NEW_OBJECTS_BETWEEN_COLLECTIONS = 20_000
@@ -45,6 +47,19 @@ def fail(reason: str) -> None:
     stop = _current.get()
     if stop is not None:
         stop.fail(reason)
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and return when all have ended; how they did stays in them.
+
+    Again and again, for `asyncio.wait_for` (before Python 3.12) and the NATS client swallow a cancellation that meets
+    what they wait for: a loop that runs for ever would go on for ever.
+    """
+    left = {task for task in tasks if not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_AGAIN_SECONDS)
 
 
 def run(main: Callable[[Stop], Awaitable[None]]) -> int:
