@@ -8,6 +8,7 @@ from collections.abc import Generator
 import uvicorn
 from litestar.types import ASGIApp
 
+from station.gateway.connection import Connection
 from station.runtime.errors import StationError
 
 _GRACE_SECONDS = 2
@@ -47,7 +48,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,  # pyright: ignore[reportArgumentType] - the two describe the same protocol
                 loop="none",
-                http="httptools",
+                http=Connection,
                 ws="none",
                 lifespan="on",
                 log_config=None,
