@@ -58,11 +58,18 @@ def _measure(chosen: Options, runner: asyncio.Runner) -> None:
     outcomes: dict[str, peers.Outcome] = {}
     try:
         for name in chosen.workloads:
-            measuring = session.measure(name, scale, rounds=chosen.rounds, directory=chosen.directory, told=_tell)
+            measuring = session.measure(
+                name,
+                scale,
+                rounds=chosen.rounds,
+                directory=chosen.directory,
+                told=_tell,
+                figures=chosen.figures,
+            )
             results[name] = runner.run(measuring)
             _print(table.result_lines(results[name], full=not chosen.quick))
-        if chosen.profile:
-            _profile(chosen.profile, chosen, runner)
+        for name in chosen.profile:
+            _profile(name, chosen, runner)
         for name in chosen.peers:
             outcomes[name] = _peer(name, chosen, results)
     finally:  # what was measured before an error is kept
@@ -72,12 +79,12 @@ def _measure(chosen: Options, runner: asyncio.Runner) -> None:
 
 
 def _profile(name: str, chosen: Options, runner: asyncio.Runner) -> None:
-    folder = chosen.profile_folder
+    folder = chosen.profile_folder / name
     folder.mkdir(parents=True, exist_ok=True)
     _tell(f"{name} under the profiler")
     scale = QUICK if chosen.quick else FULL
-    runner.run(session.profile(name, scale, directory=chosen.directory, folder=folder))
-    print(f"\nprofiles of {name}: {folder}/*.top.txt (text), {folder}/*.speedscope.json (flame graph)")
+    done = runner.run(session.profile(name, scale, directory=chosen.directory, folder=folder))
+    _print(["", *profiling.table_lines(name, folder, done.usage)])
 
 
 def _peer(name: str, chosen: Options, results: dict[str, Result]) -> peers.Outcome:

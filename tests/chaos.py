@@ -5,11 +5,12 @@ Exit code 0: every invariant holds. 1: one does not, or something was lost, or i
 
 import argparse
 import random
+import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.chaos_rig.campaign import Plan, wage
+from tests.chaos_rig.campaign import FIGURE, Plan, wage
 from tests.chaos_rig.report import show, write
 
 
@@ -35,6 +36,9 @@ def main() -> int:
     print(f"seed {seed}; everything is kept in {directory}", flush=True)
     report = wage(plan, directory)
     write(report, given.json or directory / "report.json")
+    if given.figures is not None:
+        given.figures.mkdir(parents=True, exist_ok=True)
+        shutil.copy(directory / f"{FIGURE}.svg", given.figures / "chaos.svg")
     print(show(report))
     return 0 if report.sound else 1
 
@@ -51,6 +55,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--settle", type=float, default=120.0, help="seconds to the end after the last fault (120)")
     parser.add_argument("--directory", type=Path, help="an empty one for data and logs; not given: a new one in TMPDIR")
     parser.add_argument("--json", type=Path, help="where the report goes; not given: report.json in the directory")
+    parser.add_argument("--figures", type=Path, help="a folder that gets the plot of the queues, as chaos.svg")
     return parser
 
 

@@ -18,6 +18,8 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     """What is not in the table."""
 
 
+GAUGES = "gauges"
+"""The member of the details that holds the most and the last of each gauge."""
 COMPARED = "compared"
 """The member of the details that holds what was measured in two situations."""
 

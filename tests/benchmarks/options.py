@@ -21,12 +21,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int
     quick: bool
     json: Path | None
-    profile: str | None
+    profile: tuple[str, ...]
     profile_folder: Path
+    """Each workload's profiles go into a folder of its own below it."""
     peers: tuple[str, ...]
     peers_dir: Path | None
     cache: Path
     directory: Path | None
+    figures: Path | None
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -46,12 +48,13 @@ def parse(arguments: Sequence[str]) -> Options:
         rounds=found.rounds,
         quick=found.quick,
         json=found.json,
-        profile=found.profile,
-        profile_folder=found.profile_folder or _PROFILES / (found.profile or ""),
+        profile=tuple(dict.fromkeys(found.profile)),
+        profile_folder=found.profile_folder,
         peers=tuple(dict.fromkeys(found.peer)),
         peers_dir=found.peers_dir.resolve() if found.peers_dir else None,
         cache=found.cache,
         directory=found.directory,
+        figures=found.figures,
     )
 
 
@@ -67,11 +70,19 @@ def _parser() -> argparse.ArgumentParser:
     add("--rounds", type=int, default=ROUNDS, help=f"of each workload; the median is shown (default {ROUNDS})")
     add("--quick", action="store_true", help="a fifth of the work: shows that all runs, not how fast")
     add("--json", type=Path, metavar="FILE", help="write everything that was measured")
-    add("--profile", choices=WORKLOADS, metavar="W", help="one more round of this workload under py-spy")
-    add("--profile-folder", type=Path, metavar="DIR", help=f"where the profiles go (default {_PROFILES}/<workload>)")
+    add(
+        "--profile",
+        action="append",
+        choices=WORKLOADS,
+        default=[],
+        metavar="W",
+        help="one more round of this workload under py-spy; may be repeated",
+    )
+    add("--profile-folder", type=Path, metavar="DIR", default=_PROFILES, help="where they go (default %(default)s)")
     add("--peer", action="append", choices=PEERS, default=[], help="run this engine's driver too; may be repeated")
     add("--peers-dir", type=Path, metavar="DIR", help="the folder with harness.py and the peers' drivers")
     add("--cache", type=Path, metavar="DIR", default=_cache(), help="where peers are installed (default %(default)s)")
+    add("--figures", type=Path, metavar="DIR", help="sample the queues, and plot them there: <workload>.svg and .jsonl")
     add("--directory", type=Path, metavar="DIR", help="where data directories are made (default: temporary files)")
     return parser
 

@@ -54,11 +54,13 @@ QUICK = Scale(
 
 
 def prolonged(scale: Scale) -> Scale:
-    """Four times as much of what is over in a second or two, so that a profiler sees enough of it."""
+    """More of what is over in a second or two, so that a profiler sees enough of it, and no time of doing nothing."""
     return msgspec.structs.replace(
         scale,
         sequential_runs=scale.sequential_runs * 4,
         single_runs=scale.single_runs * 4,
         parallel_runs=scale.parallel_runs * 4,
         signalled_runs=scale.signalled_runs * 4,
+        parked_runs=scale.parked_runs * 2,
+        idle_seconds=0.1,
     )

@@ -1,5 +1,6 @@
 """Runs the rounds of the chosen workloads, each on a fresh system, and takes the medians."""
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -9,9 +10,16 @@ import msgspec
 from tests.benchmarks import crash, growth, long_runs, parking, profiling, runs
 from tests.benchmarks.client import Client
 from tests.benchmarks.figures import medians
-from tests.benchmarks.measured import Round
+from tests.benchmarks.measured import GAUGES, Round
 from tests.benchmarks.scale import Scale, prolonged
 from tests.benchmarks.station import Station
+from tests.support.chart import Lane
+from tests.support.gauges import Sampler
+
+SAMPLE_SECONDS = 0.5
+EMPTY_SECONDS = 30.0
+"""Within which the queues are empty once the work is done; runs that are parked stay."""
+PARKED = frozenset({"runs_open"})
 
 Measure = Callable[[Station, Client, Scale], Awaitable[Round]]
 
@@ -62,13 +70,19 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def measure(
-    name: str, scale: Scale, *, rounds: int, directory: Path | None, told: Callable[[str], None]
+    name: str,
+    scale: Scale,
+    *,
+    rounds: int,
+    directory: Path | None,
+    told: Callable[[str], None],
+    figures: Path | None = None,
 ) -> Result:
-    """So many rounds; ``told`` hears of each as it is done."""
+    """So many rounds; ``told`` hears of each as it is done. ``figures``: where the queues of the last are plotted."""
     done: list[Round] = []
     for number in range(1, rounds + 1):
         told(f"{name} round {number} of {rounds}")
-        done.append(await _round(name, scale, directory))
+        done.append(await _round(name, scale, directory, figures=figures))
     found = medians([each.figures for each in done])
     return Result(workload=name, title=WORKLOADS[name].title(scale), rounds=done, medians=found)
 
@@ -78,12 +92,31 @@ async def profile(name: str, scale: Scale, *, directory: Path | None, folder: Pa
     return await _round(name, prolonged(scale), directory, profile_folder=folder)
 
 
-async def _round(name: str, scale: Scale, directory: Path | None, profile_folder: Path | None = None) -> Round:
+async def _round(
+    name: str, scale: Scale, directory: Path | None, profile_folder: Path | None = None, figures: Path | None = None
+) -> Round:
     async with Station(directory, scale) as station:
         client = await station.client()
         watching = profiling.profiled(station.pids(), profile_folder) if profile_folder else contextlib.nullcontext()
+        sampler = Sampler(station.data_dir, SAMPLE_SECONDS) if figures else None
         try:
             async with watching:
-                return await WORKLOADS[name].measure(station, client, scale)
+                done = await WORKLOADS[name].measure(station, client, scale)
+            if sampler is None or figures is None:
+                return done
+            title = f"{name}: {WORKLOADS[name].title(scale)}"
+            return await _plotted(done, title, station, sampler, figures / name.lower())
         finally:
+            if sampler is not None:
+                sampler.stop()
             await client.close()
+
+
+async def _plotted(done: Round, title: str, station: Station, sampler: Sampler, path: Path) -> Round:
+    """Wait until the queues are empty and plot them."""
+    await asyncio.to_thread(sampler.wait_empty, EMPTY_SECONDS, PARKED)
+    sampler.stop()
+    lanes = [Lane("killed", [moment - sampler.began for moment in station.killed])] if station.killed else []
+    note = f"the scheduler's metrics, every {SAMPLE_SECONDS} s; a gap: it was down"
+    sampler.write(path, title, lanes, note)
+    return msgspec.structs.replace(done, details=done.details | {GAUGES: sampler.extents()})

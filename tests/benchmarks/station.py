@@ -40,6 +40,8 @@ class Station:
         self._directory = Path(tempfile.mkdtemp(prefix="station-bench-", dir=directory))
         self.data_dir = self._directory / "data"
         self.database = self.data_dir / "station.db"
+        self.killed: list[float] = []
+        """When everything was killed, by the monotonic clock."""
         self._environments = self._directory / "environments"
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -91,6 +93,7 @@ class Station:
         if self._process is None:
             return
         processes = [psutil.Process(pid) for pid in tree(self.pids()) if psutil.pid_exists(pid)]
+        self.killed.append(monotonic())
         self._process.kill()
         for process in processes:
             _kill(process)

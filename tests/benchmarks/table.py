@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tests.benchmarks.figures import FIGURES, FLOORS, OTHER_CPU_LIMIT, is_disturbed, shown
 from tests.benchmarks.machine import Machine
-from tests.benchmarks.measured import COMPARED, Compared, Round
+from tests.benchmarks.measured import COMPARED, GAUGES, Compared, Round
 from tests.benchmarks.session import Result
+from tests.support.gauges import Extent
 
 PROCESS_COLUMNS = ("process", "CPU s", "CPU s/1,000 steps", "peak RSS MB")
 _PER_STEP = "cpu_s_per_1000_steps_by_process"
@@ -36,6 +37,7 @@ def result_lines(result: Result, *, full: bool) -> Iterator[str]:
     if any(is_disturbed(each.figures) for each in result.rounds):
         yield f"  * others took more than {OTHER_CPU_LIMIT:.0%} of the machine; in the median only if all rounds are"
     yield from _compared_lines(result)
+    yield from _gauge_lines(result)
     yield from _process_lines(result)
 
 
@@ -90,6 +92,14 @@ def _compared_lines(result: Result) -> Iterator[str]:
     if compared:
         rows = [[each.what, shown(each.before), shown(each.after), shown(each.ratio)] for each in compared]
         yield from lines_of(["p50 ms", "empty", "full", "ratio"], rows)
+
+
+def _gauge_lines(result: Result) -> Iterator[str]:
+    """What the queues held, in the last round."""
+    gauges: dict[str, Extent] = result.rounds[-1].details.get(GAUGES, {})
+    if gauges:
+        rows = [[name.replace("_", " "), shown(found.most), shown(found.last)] for name, found in gauges.items()]
+        yield from lines_of(["queues", "most", "at the end"], rows)
 
 
 def _process_lines(result: Result) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Another system on the bus: it starts and signals runs by publishing, until it sees that it was taken."""
+"""Another system on the bus: it publishes starts, signals and decisions until it sees that they were taken."""
 
 import asyncio
 import contextlib

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from station.runtime.clock import now_ms
 from station.scheduler.doctor import check as doctor
 from tests.chaos_rig import effects, laws, promises, record, repeats
 from tests.chaos_rig.definitions import DEFINITIONS
-from tests.chaos_rig.faults import NOT_TRIED, schedule
+from tests.chaos_rig.faults import KINDS, NOT_TRIED, schedule
 from tests.chaos_rig.fleet import SECOND_RUNNER, Fleet
-from tests.chaos_rig.gauges import Sampler
 from tests.chaos_rig.killer import Killer
 from tests.chaos_rig.laws import Violation
 from tests.chaos_rig.leftovers import tasks_left
@@ -21,9 +21,15 @@ from tests.chaos_rig.report import Report, Runs, count
 from tests.chaos_rig.stuck import stuck
 from tests.chaos_rig.traffic import Traffic
 from tests.e2e.workflows import store
+from tests.support.chart import Lane
+from tests.support.gauges import LAGS, Sampler
 from tests.support.system import SERVICES
 
 POLL_SECONDS = 0.2
+SAMPLE_SECONDS = 0.25
+EMPTY_SECONDS = 10.0
+"""Within which the metrics say that nothing is left, once nothing is."""
+FIGURE = "gauges"
 LEASE_SECONDS = "2"
 """Shorter than most freezes, so that a runner that wakes up finds its work given away."""
 
@@ -55,18 +61,23 @@ def wage(plan: Plan, directory: Path) -> Report:
     with fleet:
         _prepare(fleet)
         traffic = Traffic(url=fleet.url, nats_url=fleet.nats_url(), seed=plan.seed, in_flight=plan.in_flight)
-        killer, sampler = Killer(fleet, schedule(plan.seed, plan.a_second, plan.single)), Sampler(fleet)
+        killer = Killer(fleet, schedule(plan.seed, plan.a_second, plan.single))
+        sampler, began = Sampler(fleet.data_dir, SAMPLE_SECONDS), now_ms()
         traffic.start()
         seconds = killer.run(until=lambda made, gone: _enough(plan, made, gone) or traffic.failure is not None)
         fleet.spawn_all()
         settled = _settle(fleet, killer, traffic, sampler, plan.settle_seconds)
-        sampler.stop()
         if traffic.failure is not None:
             raise traffic.failure
         left, drained = tasks_left(fleet.nats_url("scheduler"), plan.drain_seconds) if plan.drain_seconds else (0, 0.0)
+        # Nobody has waited for acknowledgements that were lost when nobody has waited for the stream.
+        full = sampler.wait_empty(EMPTY_SECONDS, frozenset() if plan.drain_seconds else LAGS)
+        sampler.stop()
         found = record.read(fleet.sqlite)
         marks = repeats.judge(effects.read(log), found)
-        violations = [*_left(left), *_violations(fleet, killer, traffic, found), *marks.violations]
+        violations = [*_left(left), *_not_empty(full), *_violations(fleet, killer, traffic, found), *marks.violations]
+    title = f"Chaos: {len(killer.done)} faults in {seconds:.0f} s, seed {plan.seed}"
+    sampler.write(directory / FIGURE, title, _lanes(killer, began), _note(plan, traffic))
     lost = [violation for violation in violations if violation.check == "acknowledged_write_lost"]
     held = [violation for violation in violations if violation.check == "stuck"]
     signs = signs_of(found, traffic.ledger.answers)
@@ -97,7 +108,8 @@ def wage(plan: Plan, directory: Path) -> Report:
         recovery_many=recoveries([one for one in killer.done if one.fault.number > plan.single], signs),
         schedule=killer.done,
         drained_seconds=round(drained, 1),
-        worst=sampler.worst,
+        gauges=sampler.extents(),
+        samples=len(sampler.samples),
         machine=machine,
         not_tried=NOT_TRIED,
         violations=violations
@@ -125,7 +137,7 @@ def _settle(fleet: Fleet, killer: Killer, traffic: Traffic, sampler: Sampler, bo
     while time.monotonic() - started < bound:
         killer.watch()
         if traffic.wait(POLL_SECONDS):
-            if sampler.latest.get("station_outbox_depth") == 0 and record.read(fleet.sqlite).outbox == 0:
+            if sampler.latest.get("outbox_depth") == 0 and record.read(fleet.sqlite).outbox == 0:
                 return round(time.monotonic() - started, 1)
             time.sleep(POLL_SECONDS)
     traffic.give_up()
@@ -135,6 +147,27 @@ def _settle(fleet: Fleet, killer: Killer, traffic: Traffic, sampler: Sampler, bo
 def _left(tasks: int) -> Iterator[Violation]:
     if tasks:
         yield Violation("tasks_left", "WORKFLOW_TASKS", f"{tasks} messages are left when all runs are over")
+
+
+def _not_empty(full: dict[str, float]) -> Iterator[Violation]:
+    for name, value in full.items():
+        yield Violation("not_empty", name, f"it stands at {value:g} when all runs are over")
+
+
+def _lanes(killer: Killer, began: int) -> list[Lane]:
+    """The faults, a row for each kind."""
+    moments: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for one in killer.done:
+        moments[one.fault.kind].append((one.at - began) / 1000)
+    return [Lane(kind.removeprefix("kill_and_").replace("_", " "), times) for kind, times in moments.items() if times]
+
+
+def _note(plan: Plan, traffic: Traffic) -> str:
+    started = sum(1 for begun in traffic.ledger.runs if begun.run_id)
+    return (
+        f"{started} runs, up to {plan.in_flight} at a time; the scheduler's metrics, "
+        f"every {SAMPLE_SECONDS} s; a gap: it was down"
+    )
 
 
 def _violations(fleet: Fleet, killer: Killer, traffic: Traffic, found: record.Record) -> Iterator[Violation]:

@@ -131,15 +131,6 @@ class Fleet(System):
     def _fall(self, name: str, what: str) -> Fall:
         return Fall(name, what, self.log_of(name)[-SHOWN:])
 
-    def metrics(self, name: str) -> dict[str, float]:
-        """Plain figures of a service by name; empty while it does not answer."""
-        with contextlib.suppress(OSError, msgspec.MsgspecError, httpx.HTTPError, ValueError):
-            where = msgspec.json.decode(self._where(name).read_bytes())
-            lines = httpx.get(f"{where['url']}/metrics", timeout=1).text.splitlines()
-            pairs = (line.rsplit(" ", 1) for line in lines if line and "{" not in line and line[0] != "#")
-            return {key: float(value) for key, value in pairs}
-        return {}
-
     def readyz(self, name: str) -> httpx.Response | None:
         with contextlib.suppress(OSError, msgspec.MsgspecError, httpx.TransportError, KeyError):
             where = msgspec.json.decode(self._where(name).read_bytes())

@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from tests.chaos_rig.gauges import Worst
 from tests.chaos_rig.killer import Done
 from tests.chaos_rig.laws import Violation
 from tests.chaos_rig.machine import Machine
 from tests.chaos_rig.recovery import Spread
+from tests.support.gauges import Extent
 
 SHOWN = 3
 LONGEST = 1500
@@ -62,7 +62,9 @@ class Report(Struct, frozen=True, kw_only=True, rename="camel"):
     """The same in the thick of it, where the next fault comes before the recovery from the last."""
     schedule: list[Done]
     """Every fault: what, when, and when the victim was back; milliseconds since 1970."""
-    worst: Worst
+    gauges: dict[str, Extent]
+    """What the scheduler's metrics said from the first fault until everything was empty."""
+    samples: int
     machine: Machine
     not_tried: tuple[str, ...]
     violations: list[Violation]
@@ -93,6 +95,7 @@ def write(report: Report, path: Path) -> None:
 def show(report: Report) -> str:
     """The report as lines of text."""
     lines = [f"{name:<26}{text}" for name, text in (*_first(report), *_figures(report))]
+    lines += [f"{'queues':<32}     most   at the end", *(_extent(*each) for each in report.gauges.items())]
     for title, found in (("one fault at a time", report.recovery_single), ("under fire", report.recovery_many)):
         lines.append(f"{'recovery, ' + title:<32}count    p50    p99    max ms")
         for name, one in found.items():
@@ -117,10 +120,9 @@ def _first(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _figures(report: Report) -> Iterator[tuple[str, str]]:
-    runs, worst = report.runs, report.worst
+    runs = report.runs
     settled = "NOT SETTLED" if report.settled_seconds is None else f"{report.settled_seconds:.1f} s"
     again = f", because {_counts(report.effects_twice_because)}" if report.outside_effects_twice else ""
-    depth = f"{worst.outbox_depth:.0f} turns, the oldest {worst.outbox_age_seconds:.1f} s old"
     yield "runs", f"{runs.started} started, {runs.completed} completed, {runs.stuck} stuck, {runs.lost} lost"
     yield "events", str(runs.events)
     yield "acknowledged writes", f"{report.acknowledged_writes}, lost {report.acknowledged_writes_lost}"
@@ -130,8 +132,11 @@ def _figures(report: Report) -> Iterator[tuple[str, str]]:
     yield "HTTP requests", f"{report.requests}, sent again {report.request_retries}"
     yield "over after the last fault", settled
     yield "stream empty after that", f"{report.drained_seconds} s"
-    yield "outbox at worst", depth
-    yield "step unclaimed at worst", f"{worst.queue_age_seconds:.1f} s ({worst.samples} samples of the metrics)"
+    yield "samples of the metrics", str(report.samples)
+
+
+def _extent(name: str, found: Extent) -> str:
+    return f"  {name.replace('_', ' '):<30}{found.most:9,.1f}{found.last:13,.1f}"
 
 
 def _shown(violations: Sequence[Violation]) -> Iterator[str]:

@@ -60,7 +60,7 @@ class Traffic:
         api = Api(self._url, self.ledger, self._rng)
         bus = await BusClient.connect(self._nats_url)
         playing = asyncio.create_task(self._play(api, bus))
-        deciding = asyncio.create_task(Deciders(api, self.ledger, self._rng).run())
+        deciding = asyncio.create_task(Deciders(api, bus, self.ledger, self._rng).run())
         while not self._give_up.is_set() and not playing.done() and not deciding.done():
             await asyncio.wait({playing, deciding}, timeout=0.2, return_when=asyncio.FIRST_COMPLETED)
         failed = [task.exception() for task in (playing, deciding) if task.done()]
