@@ -154,8 +154,7 @@ async def _unless(stop: Stop, work: Coroutine[None, None, T]) -> T | None:
     if doing.done():
         stopping.cancel()
         return doing.result()
-    doing.cancel()
-    await asyncio.wait({doing})
+    await end([doing])
     return None
 
 

@@ -8,7 +8,7 @@ from station.gateway.server import Server, bind, url_of
 from station.gateway.settings import SERVICE, Settings, is_loopback
 from station.runtime.errors import StationError
 from station.runtime.health import announce, withdraw
-from station.runtime.lifecycle import Stop
+from station.runtime.lifecycle import Stop, end
 from station.runtime.logging import get_logger
 from station.runtime.settings import effective
 
@@ -35,8 +35,7 @@ async def main(settings: Settings, stop: Stop) -> None:
         gateway.hub.stop()
         server.stop()
         await serving
-        connecting.cancel()
-        await asyncio.wait([connecting])
+        await end([connecting])
         await link.close()
         withdraw(settings.data_dir, SERVICE)
         log.info("stopped")
