@@ -157,6 +157,21 @@ def test_a_name_that_no_header_can_carry_is_refused_here() -> None:
     assert error.value.exit_code == errors.USAGE
 
 
+@pytest.mark.parametrize("url", ["http://[::1", "\x01", "http://a:b"])
+def test_what_is_no_address_is_said_to_be_none(url: str) -> None:
+    with pytest.raises(CommandError, match="is not an address") as error:
+        Api(url, "alice").get("/x", dict)
+    assert error.value.exit_code == errors.USAGE
+
+
+@pytest.mark.parametrize("key", ["", "a\nb", "zoë"])
+def test_a_key_that_no_header_can_carry_is_refused_here(key: str) -> None:
+    server = Server(httpx.Response(202, content=ACCEPTED))
+    with pytest.raises(CommandError, match="idempotency key"):
+        server.api().post("/x", SignalAccepted, key=key)
+    assert not server.requests
+
+
 def test_a_stream_goes_on_after_the_event_that_was_seen() -> None:
     server = Server(httpx.Response(200, text="id: 8\nevent: run_paused\ndata: {}\n\n"))
     with server.api().stream("/workflow-runs/run_1/stream", 7) as lines:

@@ -8,7 +8,7 @@ import pytest
 
 from station.cli.documents import WorkflowFile, workflow_files
 from station.cli.errors import USAGE, CommandError
-from station.cli.inputs import input_pairs, json_argument, label_pairs, object_argument
+from station.cli.inputs import check_text, input_pairs, json_argument, label_pairs, object_argument, segment
 
 
 def test_pairs_keep_json_types_and_everything_else_is_text() -> None:
@@ -52,12 +52,32 @@ def test_json_comes_as_it_is_from_a_file_or_from_stdin(tmp_path: Path, monkeypat
     assert json_argument("--input", None) is None
 
 
-@pytest.mark.parametrize("text", ["{a: 1}", "", "@/does/not/exist"])
+@pytest.mark.parametrize("text", ["{a: 1}", "", "@/does/not/exist", "[" * 100_000])
 def test_what_is_no_json_is_refused_as_usage(text: str) -> None:
     with pytest.raises(CommandError) as error:
         json_argument("--input", text)
     assert error.value.exit_code == USAGE
     assert "--input" in error.value.what
+
+
+def test_a_value_that_is_nested_too_deep_is_text_as_it_stands() -> None:
+    assert input_pairs(["a=" + "[" * 100_000]) == {"a": "[" * 100_000}
+
+
+def test_an_id_leads_nowhere_else() -> None:
+    assert segment("run_1") == "run_1"
+    assert segment("../a?b#c é") == "..%2Fa%3Fb%23c%20%C3%A9"
+    for name in ("", ".", ".."):
+        with pytest.raises(CommandError):
+            segment(name)
+
+
+def test_bytes_that_are_no_text_are_refused_as_usage() -> None:
+    check_text(["plain", "zoë", "😀", ""])
+    with pytest.raises(CommandError, match="UTF-8") as error:
+        check_text(["plain", b"a\xff".decode(errors="surrogateescape")])
+    assert error.value.exit_code == USAGE
+    assert error.value.where == "a?"
 
 
 def test_an_input_must_be_an_object() -> None:

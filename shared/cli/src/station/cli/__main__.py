@@ -1,6 +1,7 @@
 """The `stn` command: puts the subcommands together, and turns their errors into words and exit codes."""
 
 import contextlib
+import os
 import sys
 from importlib.metadata import version as installed_version
 from typing import Annotated
@@ -9,6 +10,7 @@ import typer
 
 from station.cli.commands import agent, approval, backup, demo, doctor, run, up, workflow
 from station.cli.errors import INTERRUPTED, CommandError
+from station.cli.inputs import check_text
 from station.cli.output import show_error
 
 app = typer.Typer(
@@ -40,6 +42,8 @@ def version(*, short: Annotated[bool, typer.Option("--short", help="The number a
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line (``sys.argv`` without ``arguments``) and exit."""
     try:
+        ours = [value for name, value in os.environ.items() if name.startswith("STATION_")]
+        check_text([*(sys.argv[1:] if arguments is None else arguments), *ours])
         app(arguments)
     except CommandError as error:
         show_error(error)

@@ -55,9 +55,10 @@ class Api:
         headers = {USER_HEADER: _header(user)} | ({"x-station-teams": _header(",".join(teams))} if teams else {})
         timeout = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
         # Loopback by default, and a name somebody typed otherwise: a proxy from the environment would be a surprise.
-        self._http = httpx.Client(
-            base_url=self.url, headers=headers, timeout=timeout, transport=transport, trust_env=False
-        )
+        with self._reaching():
+            self._http = httpx.Client(
+                base_url=self.url, headers=headers, timeout=timeout, transport=transport, trust_env=False
+            )
 
     def close(self) -> None:
         """Give the connections back."""
@@ -74,6 +75,10 @@ class Api:
 
     def post(self, path: str, answer: type[T], body: Any = None, *, key: str | None = None) -> T:
         """Ask for a change; sent again with the same key while Station is busy. Raises as ``get``."""
+        if key is not None and (not key or not _is_printable(key)):
+            raise CommandError(
+                f"{key!r} cannot be an idempotency key", todo="use letters, digits and signs", exit_code=USAGE
+            )
         content = msgspec.json.encode({} if body is None else body)
         headers = {"content-type": "application/json", "idempotency-key": key or uuid.uuid4().hex}
         return self._send("POST", path, answer, content=content, headers=headers)
@@ -160,15 +165,19 @@ class Api:
             raise Unreachable(self.url, _words(error)) from error
         except httpx.InvalidURL as error:
             raise CommandError(
-                f"{self.url} is not an address ({error})", todo="write it as http://host:port"
+                f"{self.url} is not an address ({error})", todo="write it as http://host:port", exit_code=USAGE
             ) from error
 
 
 def _header(text: str) -> str:
-    if not text.isascii() or not text.isprintable():
+    if not _is_printable(text):
         todo = "use letters, digits and . _ @ - only"
         raise CommandError(f"{text!r} cannot be sent as a name", todo=todo, exit_code=USAGE)
     return text
+
+
+def _is_printable(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def _words(error: httpx.TransportError) -> str:

@@ -4,10 +4,13 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote
 
 import msgspec
 
 from station.cli.errors import USAGE, CommandError
+
+_TODO = 'write {option} \'{{"name": "value"}}\', {option} @file.json or {option} - for standard input'
 
 
 def json_argument(option: str, text: str | None) -> Any:
@@ -17,11 +20,12 @@ def json_argument(option: str, text: str | None) -> Any:
     source = _source(option, text)
     try:
         return msgspec.json.decode(source)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
+        why = "nested too deep" if isinstance(error, RecursionError) else error
         raise CommandError(
-            f"{option} is not JSON ({error})",
+            f"{option} is not JSON ({why})",
             where=source.decode(errors="replace")[:80],
-            todo=f'write {option} \'{{"name": "value"}}\', {option} @file.json or {option} - for standard input',
+            todo=_TODO.format(option=option),
             exit_code=USAGE,
         ) from error
 
@@ -56,6 +60,21 @@ def label_pairs(pairs: Iterable[str]) -> dict[str, str]:
     return dict(_split(pairs, "--label"))
 
 
+def segment(name: str) -> str:
+    """An id or a name as one part of a URL's path: it must not lead anywhere else."""
+    if name in {"", ".", ".."}:
+        raise CommandError(f"{name!r} is no id and no name", exit_code=USAGE)
+    return quote(name, safe="")
+
+
+def check_text(arguments: Iterable[str]) -> None:
+    """Refuse arguments with bytes that are not UTF-8, which Python hands on as halves of characters."""
+    for argument in arguments:
+        if not argument.isascii() and argument != argument.encode(errors="replace").decode():
+            shown = argument.encode(errors="replace").decode()[:80]
+            raise CommandError("an argument is not text in UTF-8", where=shown, exit_code=USAGE)
+
+
 def _split(pairs: Iterable[str], option: str) -> Iterable[tuple[str, str]]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -67,7 +86,7 @@ def _split(pairs: Iterable[str], option: str) -> Iterable[tuple[str, str]]:
 def _typed(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return text
 
 

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from station.cli import errors
 from station.cli.client import Api
+from station.cli.inputs import segment
 from station.cli.live import Watcher, waits_for_a_person
 from station.cli.output import Output, duration, local_time, pretty, status_text
 from station.contracts.runs import RunView
@@ -20,7 +21,7 @@ EXIT_CODES = {
 def await_outcome(api: Api, run_id: str, *, block_on_approval: bool, quiet: bool) -> RunView:
     """Follow the run to its end; with ``block_on_approval`` off, only until nothing goes on without a person."""
     Watcher(api, run_id, quiet=quiet).until(None if block_on_approval else waits_for_a_person)
-    return api.get(f"/workflow-runs/{run_id}", RunView)
+    return api.get(f"/workflow-runs/{segment(run_id)}", RunView)
 
 
 def exit_code(run: RunView) -> int:

@@ -7,6 +7,7 @@ import msgspec
 
 from station.cli.client import Api
 from station.cli.errors import Unreachable
+from station.cli.inputs import segment
 from station.contracts.events import TERMINAL_EVENTS, PublishedEvent
 from station.contracts.runs import EventPage
 
@@ -71,7 +72,9 @@ def follow(api: Api, run_id: str, *, lost: Callable[[Unreachable], None]) -> Ite
 def stored(api: Api, run_id: str, after: int = 0, kind: str | None = None) -> Iterator[PublishedEvent]:
     """The events that are stored now, page by page."""
     while True:
-        page = api.get(f"/workflow-runs/{run_id}/events", EventPage, {"after": after, "limit": PAGE, "type": kind})
+        page = api.get(
+            f"/workflow-runs/{segment(run_id)}/events", EventPage, {"after": after, "limit": PAGE, "type": kind}
+        )
         yield from page.items
         if page.next_cursor is None or not page.items:
             return
@@ -79,7 +82,7 @@ def stored(api: Api, run_id: str, after: int = 0, kind: str | None = None) -> It
 
 
 def _live(api: Api, run_id: str, last: int) -> Iterator[PublishedEvent]:
-    with api.stream(f"/workflow-runs/{run_id}/stream", last) as lines:
+    with api.stream(f"/workflow-runs/{segment(run_id)}/stream", last) as lines:
         for event in parse_events(lines):
             if event.event != "snapshot":
                 yield msgspec.json.decode(event.data, type=PublishedEvent)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from station.cli.inputs import segment
 from station.cli.options import Session, connected
 from station.cli.output import note, plain, pretty
 from station.contracts.agents import AgentList, AgentSummary
@@ -30,7 +31,7 @@ def list_agents(session: Session, environment: Environment = None) -> None:
 @connected
 def show_agent(session: Session, name: str, environment: Environment = None) -> None:
     """Show one agent: its model, schemas and tools."""
-    agent = session.api.get(f"/agents/{name}", AgentSummary, {"environment": environment})
+    agent = session.api.get(f"/agents/{segment(name)}", AgentSummary, {"environment": environment})
     if session.out.is_json:
         session.out.answer(agent)
         return

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from station.cli.errors import CommandError
+from station.cli.inputs import segment
 from station.cli.options import Session, connected
 from station.cli.output import Output, local_time, plain, status_text
 from station.contracts.approvals import ApprovalPage, ApprovalView
@@ -35,7 +36,7 @@ def list_approvals(
 ) -> None:
     """List open approvals across runs."""
     if run is not None:
-        page = session.api.get(f"/workflow-runs/{run}/approvals", ApprovalPage, {"limit": limit})
+        page = session.api.get(f"/workflow-runs/{segment(run)}/approvals", ApprovalPage, {"limit": limit})
     else:
         status = None if everything else ApprovalStatus.PENDING.value
         params = {"mine": "true" if mine else None, "status": status, "limit": limit}
@@ -137,7 +138,7 @@ def find(session: Session, target: str) -> ApprovalView:
 
 
 def _only_open(session: Session, run_id: str) -> ApprovalView:
-    page = session.api.get(f"/workflow-runs/{run_id}/approvals", ApprovalPage)
+    page = session.api.get(f"/workflow-runs/{segment(run_id)}/approvals", ApprovalPage)
     pending = [approval for approval in page.items if approval.status is ApprovalStatus.PENDING]
     if len(pending) == 1:
         return pending[0]

@@ -8,7 +8,7 @@ import typer
 
 from station.cli import errors
 from station.cli.errors import CommandError, RefusedRequest
-from station.cli.inputs import input_pairs, json_argument, label_pairs, object_argument
+from station.cli.inputs import input_pairs, json_argument, label_pairs, object_argument, segment
 from station.cli.options import Session, connected
 from station.cli.output import compact, duration, local_time, status_text
 from station.contracts.runs import RunPage, RunView, SignalAccepted, StepPage, StepView
@@ -100,7 +100,7 @@ def show(
     context: Annotated[bool, typer.Option("--context", help="The whole context, too.")] = False,
 ) -> None:
     """Show a run: status, what it waits for, input, output."""
-    _show(session, session.api.get(f"/workflow-runs/{run_id}", RunView), with_context=context)
+    _show(session, session.api.get(f"/workflow-runs/{segment(run_id)}", RunView), with_context=context)
 
 
 @app.command("steps")
@@ -110,7 +110,7 @@ def steps(session: Session, run_id: RunId) -> None:
     found: list[StepView] = []
     cursor: str | None = None
     while True:
-        page = session.api.get(f"/workflow-runs/{run_id}/steps", StepPage, {"limit": 200, "cursor": cursor})
+        page = session.api.get(f"/workflow-runs/{segment(run_id)}/steps", StepPage, {"limit": 200, "cursor": cursor})
         found.extend(page.items)
         cursor = page.next_cursor
         if cursor is None:
@@ -154,7 +154,7 @@ def watch(session: Session, run_id: RunId) -> None:
     from station.cli.outcome import exit_code
 
     _print_events(session, run_id)
-    raise typer.Exit(exit_code(session.api.get(f"/workflow-runs/{run_id}", RunView)))
+    raise typer.Exit(exit_code(session.api.get(f"/workflow-runs/{segment(run_id)}", RunView)))
 
 
 @app.command("pause")
@@ -192,7 +192,7 @@ def signal(
     body: dict[str, Any] = {"name": name, "payload": json_argument("--payload", payload)}
     if signal_id is not None:
         body["id"] = signal_id
-    accepted = session.api.post(f"/workflow-runs/{run_id}/signals", SignalAccepted, body)
+    accepted = session.api.post(f"/workflow-runs/{segment(run_id)}/signals", SignalAccepted, body)
     if session.out.is_json:
         session.out.answer(accepted)
     else:
@@ -211,7 +211,7 @@ def _started(session: Session, body: dict[str, Any], key: str | None) -> RunView
 
 def _control(session: Session, run_id: str, command: str, reason: str | None) -> None:
     body = {} if reason is None else {"reason": reason}
-    _show(session, session.api.post(f"/workflow-runs/{run_id}/{command}", RunView, body))
+    _show(session, session.api.post(f"/workflow-runs/{segment(run_id)}/{command}", RunView, body))
 
 
 def _show(session: Session, run: RunView, *, with_context: bool = False) -> None:

@@ -6,6 +6,7 @@ import typer
 
 from station.cli.documents import WorkflowFile, workflow_files
 from station.cli.errors import RefusedRequest, Unreachable
+from station.cli.inputs import segment
 from station.cli.options import Session, connected
 from station.cli.output import local_time, note, pretty, problem_lines, status_text
 from station.contracts.problems import Problem
@@ -106,14 +107,18 @@ def show(
     version: Annotated[int | None, typer.Option("--version", help="A revision other than the newest.")] = None,
 ) -> None:
     """Show a workflow and its definition."""
-    _show(session, session.api.get(f"/workflows/{workflow_id}", Workflow, {"version": version}), with_definition=True)
+    _show(
+        session,
+        session.api.get(f"/workflows/{segment(workflow_id)}", Workflow, {"version": version}),
+        with_definition=True,
+    )
 
 
 @app.command("versions")
 @connected
 def versions(session: Session, workflow_id: WorkflowId, limit: Limit = 50) -> None:
     """List the revisions, the newest first."""
-    page = session.api.get(f"/workflows/{workflow_id}/versions", VersionPage, {"limit": limit})
+    page = session.api.get(f"/workflows/{segment(workflow_id)}/versions", VersionPage, {"limit": limit})
     if session.out.is_json:
         session.out.answer(page)
         return
@@ -130,28 +135,28 @@ def rollback(
     version: Annotated[int, typer.Argument(help="The revision to go back to.")],
 ) -> None:
     """Make a new revision with an old one's content."""
-    _show(session, session.api.post(f"/workflows/{workflow_id}/rollback", Workflow, {"version": version}))
+    _show(session, session.api.post(f"/workflows/{segment(workflow_id)}/rollback", Workflow, {"version": version}))
 
 
 @app.command("enable")
 @connected
 def enable(session: Session, workflow_id: WorkflowId) -> None:
     """Let runs start again."""
-    _show(session, session.api.post(f"/workflows/{workflow_id}/enable", Workflow))
+    _show(session, session.api.post(f"/workflows/{segment(workflow_id)}/enable", Workflow))
 
 
 @app.command("disable")
 @connected
 def disable(session: Session, workflow_id: WorkflowId) -> None:
     """Refuse new runs; those under way go on."""
-    _show(session, session.api.post(f"/workflows/{workflow_id}/disable", Workflow))
+    _show(session, session.api.post(f"/workflows/{segment(workflow_id)}/disable", Workflow))
 
 
 @app.command("delete")
 @connected
 def delete(session: Session, workflow_id: WorkflowId) -> None:
     """Delete a workflow that has no runs."""
-    session.api.delete(f"/workflows/{workflow_id}")
+    session.api.delete(f"/workflows/{segment(workflow_id)}")
     if not session.out.is_json:
         session.out.line(f"{workflow_id} is deleted", style="green")
 
@@ -162,7 +167,7 @@ def _apply(session: Session, file: WorkflowFile) -> Workflow:
     if workflow_id is None or not workflow_id.isprintable() or "/" in workflow_id:
         return api.send_document("POST", "/workflows", Workflow, source, kind)
     try:
-        return api.send_document("PUT", f"/workflows/{workflow_id}", Workflow, source, kind)
+        return api.send_document("PUT", f"/workflows/{segment(workflow_id)}", Workflow, source, kind)
     except RefusedRequest as refused:
         if refused.code != "workflow_not_found":
             raise
