@@ -12,7 +12,6 @@ from tests.benchmarks.station import Station
 from tests.benchmarks.usage import Meter, resident, tree
 from tests.benchmarks.workflows import PARKED
 
-SETTLE_SECONDS = 3.0
 _STRIDE = 37
 """Signalled runs are taken from all over the table, not from one end of it."""
 
@@ -27,12 +26,12 @@ async def parking(station: Station, client: Client, scale: Scale) -> Round:
         parked.append(await client.start(PARKED))
         return asyncio.get_running_loop().time() - began
 
-    await asyncio.sleep(SETTLE_SECONDS)
+    await asyncio.sleep(scale.settle_seconds)
     before, bytes_before = resident(tree(station.pids())), database.size(station.database)
     async with Meter(station.pids) as starting:
         seconds = await repeat(scale.parked_runs, scale.in_flight, park)
     await until_parked(client, scale.parked_runs)
-    await asyncio.sleep(SETTLE_SECONDS)
+    await asyncio.sleep(scale.settle_seconds)
     after, bytes_after = resident(tree(station.pids())), database.size(station.database)
     async with Meter(station.pids) as idle:
         await asyncio.sleep(scale.idle_seconds)

@@ -20,6 +20,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     crash_after_steps: int = 400
     parked_runs: int = 5_000
     parked_signals: int = 20
+    settle_seconds: float = 3.0
     idle_seconds: float = 10.0
     items: int = 10_000
     max_concurrency: int = 50
@@ -62,5 +63,6 @@ def prolonged(scale: Scale) -> Scale:
         parallel_runs=scale.parallel_runs * 4,
         signalled_runs=scale.signalled_runs * 4,
         parked_runs=scale.parked_runs * 2,
+        settle_seconds=0.1,
         idle_seconds=0.1,
     )

@@ -5,12 +5,9 @@ import pytest
 from tests.benchmarks.figures import FIGURES, FLOORS, latencies, medians, percentile, shown
 from tests.benchmarks.measured import Round
 from tests.benchmarks.peers import summary
-from tests.benchmarks.profiling import speedscope, top_list
 from tests.benchmarks.session import WORKLOADS, Result
 from tests.benchmarks.table import comparison_lines, lines_of, result_lines
 from tests.benchmarks.usage import Usage
-
-FOLDED = "main (a.py:1);work (a.py:2) 3\nmain (a.py:1) 1\nmain (a.py:1);wait (threading.py:1) 9\n"
 
 
 def usage() -> Usage:
@@ -100,13 +97,3 @@ def test_a_ratio_says_how_many_times_better_station_is() -> None:
     text = "\n".join(comparison_lines("other", ours, {"W1": {"steps_per_s": 900.0, "p50_ms": 25.0}}))
     assert "2.00" in text
     assert "0.50" in text
-
-
-def test_a_profile_becomes_a_list_and_a_flame_graph() -> None:
-    text = top_list(FOLDED)
-    assert "4 samples" in text
-    assert " 75.0%  work (a.py:2)" in text
-    assert "100.0%  main (a.py:1)" in text
-    document = speedscope("scheduler", FOLDED)
-    assert document["profiles"][0]["samples"] == [[0, 1], [0], [0, 2]]
-    assert document["profiles"][0]["weights"] == [3, 1, 9]
