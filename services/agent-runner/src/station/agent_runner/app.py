@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Coroutine
+from pathlib import Path
 from typing import TypeVar
 
 from station.agent_runner.announcer import Announcer
@@ -17,7 +18,7 @@ from station.agent_runner.reporter import Reporter
 from station.agent_runner.scheduler import Scheduler
 from station.agent_runner.settings import Settings
 from station.agent_runner.shutdown import wind_down
-from station.agent_runner.spool import Spool
+from station.agent_runner.spool import Spool, SpoolFull
 from station.agent_runner.worker import Worker
 from station.contracts.health import Health
 from station.contracts.work import StepResult
@@ -36,6 +37,7 @@ SERVICE = "agent-runner"
 VERSION = "0.1.0"
 DEFAULT_SPOOL = "default"
 REFUSED_SECONDS = 1.0
+FULL_SECONDS = 1.0
 
 
 class Runner:
@@ -97,6 +99,8 @@ class Runner:
             detail = "not connected to NATS"
         elif not self.scheduler.answering:
             detail = "the scheduler does not answer"
+        else:
+            detail = await self.spool.trouble()
         catalog = self.announcer.catalog
         facts = {"held": len(self.held), "agents": len(catalog.agents), "problems": len(catalog.problems)}
         return Health(service=SERVICE, ready=detail is None, detail=detail, facts=facts)
@@ -115,7 +119,10 @@ async def run(settings: Settings, stop: Stop) -> None:
     log.info("starting", **effective(settings))
     spans = telemetry.setup(SERVICE, settings.otlp_endpoint)
     folder = settings.data_dir / SERVICE / (settings.runner_id or DEFAULT_SPOOL)
-    with contextlib.closing(Spool.open(folder, settings.runner_id)) as spool:
+    spool = await _unless(stop, _opened(folder, settings.runner_id))
+    if spool is None:
+        return
+    with contextlib.closing(spool):
         log.info("spool_opened", folder=str(folder), runner=spool.identity.runner, boot=spool.identity.boot)
         bus = await _unless(stop, Bus.connect(settings.nats_url, name=SERVICE, inbox_prefix=inbox_prefix(SERVICE)))
         if bus is not None:
@@ -125,6 +132,22 @@ async def run(settings: Settings, stop: Stop) -> None:
                 await bus.close()
                 spans.shutdown()
     log.info("stopped")
+
+
+async def _opened(folder: Path, runner_id: str | None) -> Spool:
+    """The spool, however long it takes until there is room for it: ending would only mean to be started again.
+
+    Raises SpoolError.
+    """
+    told = False
+    while True:
+        try:
+            return Spool.open(folder, runner_id)
+        except SpoolFull as full:
+            if not told:
+                log.error("spool_full", detail=str(full))
+                told = True
+            await asyncio.sleep(FULL_SECONDS)
 
 
 async def _serve(runner: Runner, stop: Stop) -> None:

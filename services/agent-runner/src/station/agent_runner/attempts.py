@@ -16,7 +16,7 @@ from station.agent_runner.executors.registry import Executors
 from station.agent_runner.held import Held, HeldSteps, StopReason
 from station.agent_runner.record import Recorder
 from station.agent_runner.reporter import Reporter
-from station.agent_runner.spool import Spool
+from station.agent_runner.spool import TODO, Spool
 from station.contracts.errors import ErrorType, StepError
 from station.contracts.work import StepResult
 from station.runtime.clock import now_ms
@@ -79,7 +79,8 @@ class Attempts:
             await self._spool.put(result)
         except OSError as error:
             # Reported from memory then: worse only if this process dies before there is an answer.
-            log.error("spool_write_failed", run_id=result.run_id, step_id=result.step_id, detail=str(error))
+            metrics.UNSPOOLED.inc()
+            log.error("spool_write_failed", run_id=result.run_id, step_id=result.step_id, detail=str(error), todo=TODO)
 
 
 async def _execute(executor: Executor, held: Held) -> Outcome:

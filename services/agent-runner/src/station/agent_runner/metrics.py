@@ -9,6 +9,7 @@ HELD = gauge("runner_steps_held", "Attempts that are claimed and not yet reporte
 CLAIMS = counter("runner_claims_total", "Answers to claims.", ["verdict"])
 REPORTS = counter("runner_reports_total", "Answers to reported results.", ["verdict"])
 SPOOLED = counter("runner_spooled_total", "Results written to the spool.")
+UNSPOOLED = counter("runner_unspooled_total", "Results reported from memory alone: the spool did not take them.")
 SPOOL_DEPTH = gauge("runner_spool_depth", "Results on disk that the scheduler has not confirmed.")
 LOST = counter("runner_steps_lost_total", "Attempts stopped because they were no longer this runner's.", ["cause"])
 RELEASED = counter("runner_steps_released_total", "Attempts given back unfinished when the runner stopped.")

@@ -4,6 +4,7 @@ The rule: one process per directory (flock), and a file here is whole or not the
 """
 
 import asyncio
+import errno
 import fcntl
 import os
 from collections.abc import Iterable, Sequence
@@ -22,10 +23,17 @@ from station.runtime.logging import get_logger
 
 log = get_logger("spool")
 RESULT_GLOB = "*.*.*.result"
+TODO = "free some space there, or set STATION_DATA_DIR to another place"
+_TRIAL = "trial"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class SpoolError(StationError):
     """The spool directory cannot be used."""
+
+
+class SpoolFull(SpoolError):
+    """The disk of the spool directory has no room: it can be used once there is some."""
 
 
 class Identity(Struct, frozen=True):
@@ -43,20 +51,30 @@ class Spool:
         self.identity = identity
         self._lock = lock
         self._names: set[str] = set()
-        self._writer: Batcher[StepResult, None] = Batcher(self._write_all, limit=256)
+        self._writer: Batcher[StepResult, OSError | None] = Batcher(self._write_all, limit=256)
+        self._refused: tuple[int, str] | None = None
+        """Bytes of the last result that did not go in, and why."""
 
     @classmethod
     def open(cls, folder: Path, runner_id: str | None = None) -> "Spool":
         """Lock the directory, and count this start.
 
         Raises:
+            SpoolFull: there is no room on its disk.
             SpoolError: another runner has it, or it cannot be written.
         """
+        lock = None
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = _lock(folder)
             return cls(folder, _next_boot(folder / "runner.json", runner_id), lock)
-        except OSError as error:
+        except (OSError, SpoolError) as error:
+            if lock is not None:
+                os.close(lock)
+            if isinstance(error, SpoolError):
+                raise
+            if error.errno in _NO_ROOM:
+                raise SpoolFull(f"the spool directory {folder} cannot be written: {error}; {TODO}") from error
             raise SpoolError(
                 f"the spool directory {folder} cannot be used: {error}; "
                 "make it writable for this user, or set STATION_DATA_DIR to another place"
@@ -72,7 +90,22 @@ class Spool:
         Raises:
             OSError: the disk refuses it.
         """
-        await self._writer.put(result)
+        error = await self._writer.put(result)
+        if error is not None:
+            raise error
+
+    async def trouble(self) -> str | None:
+        """Why results do not go in now, and what to do; None when they do, which is tried out after a failure."""
+        if self._refused is not None:
+            size, why = self._refused
+            try:
+                await asyncio.to_thread(_write, self.folder, [(_TRIAL, bytes(size))])
+                (self.folder / _TRIAL).unlink()
+            except OSError:
+                return f"the spool directory {self.folder} takes no results: {why}; {TODO}"
+            self._refused = None
+            log.info("spool_works_again", folder=str(self.folder))
+        return None
 
     def drop(self, result: StepResult) -> None:
         """Forget a result that the scheduler has answered for; one that was never written is no error."""
@@ -92,9 +125,15 @@ class Spool:
         self._remember(results)
         return results
 
-    async def _write_all(self, results: Sequence[StepResult]) -> Sequence[None]:
+    async def _write_all(self, results: Sequence[StepResult]) -> Sequence[OSError | None]:
         files = [(_name(result), msgspec.msgpack.encode(result)) for result in results]
-        await asyncio.to_thread(_write, self.folder, files)
+        try:
+            await asyncio.to_thread(_write, self.folder, files)
+        except OSError as error:
+            if len(results) > 1:  # apart, what is small may still go in
+                return [(await self._write_all([result]))[0] for result in results]
+            self._refused = (len(files[0][1]), str(error))
+            return [error]
         self._remember(results)
         metrics.SPOOLED.inc(len(results))
         return [None] * len(results)
@@ -144,10 +183,14 @@ def _write(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
     """Several files, each whole or absent whatever happens, with one fsync of the directory for all."""
     for name, content in files:
         aside = folder / f"{name}.tmp"
-        with aside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with aside.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            aside.unlink(missing_ok=True)
+            raise
         aside.rename(folder / name)
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

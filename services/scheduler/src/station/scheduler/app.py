@@ -229,7 +229,7 @@ async def _serve(  # noqa: PLR0917 - the parts that are opened around it
 
     async def ready() -> Health:
         health = await answerers.queries.health(GetHealth())
-        detail = None if bus.connected else "not connected to NATS"
+        detail = health.detail if bus.connected else "not connected to NATS"
         return Health(service=SERVICE, ready=detail is None, detail=detail, facts=health.facts)
 
     probes = Probes(

@@ -24,6 +24,7 @@ from station.runtime.failpoints import hit
 from station.runtime.logging import get_logger
 from station.scheduler.engine import statements as sql
 from station.scheduler.engine.backlog import Backlog
+from station.scheduler.engine.bus_store import BusStore
 from station.scheduler.engine.engine import Move
 from station.scheduler.engine.publishing import Message, event_messages, publish, task_message
 from station.scheduler.engine.record import Outgoing
@@ -69,6 +70,7 @@ class Relay:
         self._now = now
         self._queue: deque[Outgoing] = deque()
         self._backlog = Backlog()
+        self.store = BusStore(bus)
         self._flying: dict[int, _Flight] = {}
         self._numbers = itertools.count(1)
         self._wake = asyncio.Event()
@@ -169,8 +171,11 @@ class Relay:
             self._failed(number, "no stream takes it")
         elif b'"error"' in data and not all(part in data for part in _ALREADY_THERE):
             self._failed(number, data.decode(errors="replace")[:200])
+            self.store.ask()
         else:
             flight.missing -= 1
+            if self.store.troubles:
+                self.store.ask()
             if flight.missing <= 0 and not flight.failed:
                 self._land(number)
 
@@ -215,6 +220,7 @@ class Relay:
         for number, flight in list(self._flying.items()):
             if now - _RESEND_MS < flight.sent_at <= now:
                 break  # in the order of sending: the rest is younger
+            self.store.ask()
             self._again(number)
 
     def _clean_up(self) -> None:

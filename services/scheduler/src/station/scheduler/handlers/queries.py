@@ -122,9 +122,11 @@ class Queries:
 
     async def health(self, _: GetHealth, __: RpcContext | None = None) -> Health:
         """Say how the scheduler is doing."""
+        trouble = self._relay.store.trouble
         return Health(
             service="scheduler",
-            ready=True,
+            ready=trouble is None,
+            detail=trouble,
             facts={
                 "outboxDepth": self._relay.depth,
                 "stepsHeld": len(self._attempts.leases),
