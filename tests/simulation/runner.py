@@ -1,9 +1,11 @@
-"""A runner as agent-runner is one: claim, execute, spool, report, acknowledge; it may die anywhere on that way."""
+"""A runner as agent-runner is one: claim, execute, spool, report, acknowledge; it may die at any await on that way."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import asyncio
+from typing import Any
 
+from station.contracts.agents import AgentSummary, AnnounceRunner
 from station.contracts.errors import ErrorType, StepError
 from station.contracts.work import (
     Assignment,
@@ -11,218 +13,216 @@ from station.contracts.work import (
     ClaimSteps,
     Heartbeat,
     HeldStep,
-    ReportAnswer,
     ReportResults,
     StepRef,
     StepResult,
 )
 from tests.simulation.broker import Broker, Message
-from tests.simulation.scheduler import LEASE_MS, SimulatedScheduler
+from tests.simulation.network import Network
+from tests.simulation.process import Process
+from tests.simulation.scheduler import LEASE_MS, refused
 from tests.simulation.world import World
 
 Key = tuple[str, str, int]
+Spooled = tuple[str, str, int, int]
 PLACES = 4
+AGENTS = (AgentSummary(name="x", environment="default", model="scripted", source_file="x.prompt", digest="x"),)
 _ERRORS = (ErrorType.AGENT_ERROR, ErrorType.TOOL_ERROR, ErrorType.BUDGET_EXCEEDED)
+_NOBODY: Any = None
 
 
-class Held(NamedTuple):
+class Held:
     """An attempt that has been claimed."""
 
-    claim: Claim
-    message: Message
-    boot: int
+    def __init__(self, claim: Claim, message: Message) -> None:
+        self.claim = claim
+        self.message = message
+        self.executing: asyncio.Task[None] | None = None
+
+    @property
+    def reference(self) -> HeldStep:
+        run_id, step_id, attempt = self.message.key
+        return HeldStep(run_id=run_id, step_id=step_id, attempt=attempt, token=self.claim.token or 0)
 
 
 class Ledger:
     """What agents have really done, by run, step, attempt and token: nothing else may be recorded as a success."""
 
     def __init__(self) -> None:
-        self.done: dict[tuple[str, str, int, int], Any] = {}
+        self.done: dict[Spooled, Any] = {}
 
 
 class SimulatedRunner:
     """One runner through all its starts; only the spool and the count of starts outlive a crash."""
 
-    def __init__(self, name: str, world: World, broker: Broker, scheduler: SimulatedScheduler, ledger: Ledger) -> None:
+    def __init__(self, name: str, world: World, broker: Broker, network: Network, ledger: Ledger) -> None:
         self.name = name
-        self._world, self._broker, self._scheduler, self._ledger = world, broker, scheduler, ledger
-        self.spool: dict[tuple[str, str, int, int], StepResult] = {}
+        self._world, self._broker, self._network, self._ledger = world, broker, network, ledger
+        self.spool: dict[Spooled, StepResult] = {}
         self.held: dict[Key, Held] = {}
         self._claiming: set[Key] = set()
         self._boot = 0
+        self._gone = False
         self.up = False
-        self._dead = False
         self.start()
 
     # Life and death
 
     def start(self) -> None:
         """Report what the spool holds, then announce, then work."""
-        if self._dead:
+        if self._gone:
             return
         self._boot += 1
         self.up = True
         self.held.clear()
         self._claiming.clear()
-        for result in self.spool.values():
-            self._report(result, None)
-        boot = self._boot
-        self._world.ask(
-            lambda: self._scheduler.announce(self.name, boot), lambda _: self._work(boot), again_while=self._alive(boot)
-        )
+        self.process = Process(self._world, "runner", self._died)
+        self.process.spawn(self._live())
 
-    def crash(self) -> None:
-        """Lose everything but the spool, and come back after a while."""
-        if self.up:
-            self.up = False
-            self._world.after(self._world.random.randrange(100, 40_000), self.start)
+    def _died(self) -> None:
+        self.up = False
+        self._world.troubles["runner restarted"] += not self._gone
+        self._world.after(self._world.random.randrange(100, 8_000), self.start)
 
-    def die(self) -> None:
+    def leave(self) -> None:
         """Never come back, the disk included."""
-        self._dead, self.up = True, False
+        self._gone = True
+        self._world.troubles["runner gone"] += 1
+        self.process.die()
+        self.spool.clear()
 
     @property
     def idle(self) -> bool:
         """Whether nothing is left to do or to report."""
-        return self.up and not self.held and not self.spool and not self._claiming
+        return self._gone or (self.up and not self.held and not self.spool and not self._claiming)
 
-    def _alive(self, boot: int) -> Any:
-        return lambda: self.up and self._boot == boot
-
-    def _work(self, boot: int) -> None:
-        alive = self._alive(boot)
-        if alive():
-            self._world.every(500, self._fetch, alive)
-            self._world.every(LEASE_MS // 3, self._heartbeat, alive)
+    async def _live(self) -> None:
+        for result in list(self.spool.values()):
+            self.process.spawn(self._report(result, None))
+        announcement = AnnounceRunner(runner=self.name, boot=self._boot, environments=("default",), agents=AGENTS)
+        await self._network.ask(self.process, lambda life: life.steps.announce(announcement, _NOBODY))
+        process = self.process
+        self._world.every(700, self._fetch, lambda: not process.dead)
+        self._world.every(LEASE_MS // 3, self._heartbeat, lambda: not process.dead)
 
     # Work
 
     def _fetch(self) -> None:
+        if self.process.frozen:
+            return
         for message in self._broker.fetch(PLACES - len(self.held)):
             held = self.held.get(message.key)
             if held is not None:
                 self._broker.delay(message, 30_000 if held.message is message else 1_000)
             elif message.key not in self._claiming:
-                self._claim(message)
+                self._claiming.add(message.key)
+                if self._world.chance(0.08, "fuse"):
+                    self.process.die_within(15)
+                self.process.spawn(self._work(message))
 
-    def _claim(self, message: Message) -> None:
-        boot = self._boot
+    async def _work(self, message: Message) -> None:
         run_id, step_id, attempt = message.key
         ref = StepRef(run_id=run_id, step_id=step_id, attempt=attempt)
-        request = ClaimSteps(runner=self.name, boot=boot, steps=(ref,))
-        self._claiming.add(message.key)
-        self._world.ask(
-            lambda: self._scheduler.handle(self._scheduler.requests.claim(request, None)),  # pyright: ignore[reportArgumentType]
-            lambda answer: self._claimed(message, boot, answer.claims[0]),
-            again_while=self._alive(boot),
-        )
-
-    def _claimed(self, message: Message, boot: int, claim: Claim) -> None:
-        if not self._alive(boot)():
-            return
+        request = ClaimSteps(runner=self.name, boot=self._boot, steps=(ref,))
+        answer = await self._network.ask(self.process, lambda life: life.steps.claim(request, _NOBODY))
         self._claiming.discard(message.key)
+        if refused(answer):
+            return
+        claim = answer.claims[0]
         match claim.verdict:
             case "busy":
                 self._broker.delay(message, 1_000)
             case "skip":
+                await asyncio.sleep(0)
                 self._broker.ack(message)
-            case "run":
-                held = self.held[message.key] = Held(claim, message, boot)
-                self._execute(held)
+            case "run" if message.key not in self.held:
+                await self._carry_out(Held(claim, message))
+            case _:
+                pass
 
-    def _execute(self, held: Held) -> None:
-        duration = self._world.random.choice([5, 500, 2_000, 9_000, 20_000])
-        limit = held.message.task.timeout_seconds
+    async def _carry_out(self, held: Held) -> None:
+        self.held[held.message.key] = held
+        held.executing = asyncio.current_task()
+        if self._world.chance(0.08, "runner frozen"):  # long enough for others to do what it holds
+            self.process.freeze(self._world.random.randrange(LEASE_MS, 3 * LEASE_MS))
+        try:
+            output, error = await self._execute(held)
+        except asyncio.CancelledError:
+            held.executing = None  # told once is enough
+            self._broker.delay(held.message, 1_000)
+            await self._report(_result(held, cancelled=True), None)
+            return
+        held.executing = None
+        await asyncio.sleep(0)
+        result = _result(held, output=output, error=error)
+        self.spool[_place(result)] = result
+        await asyncio.sleep(0)
+        await self._report(result, held)
+
+    async def _execute(self, held: Held) -> tuple[Any, StepError | None]:
+        """Be an agent: some time, some output, some failures. Raises CancelledError if it is told to stop."""
+        random = self._world.random
+        duration, limit = random.choice([5, 500, 2_000, 9_000, 20_000]), held.message.task.timeout_seconds
         if limit is not None and duration > limit * 1000:
-            self._world.after(round(limit * 1000), lambda: self._finish(held, None, ErrorType.TIMEOUT))
-            return
-        failed = self._world.random.random() < (0.05 if self._world.calm else 0.2)
-        error = self._world.random.choice(_ERRORS) if failed else None
-        output = self._world.random.choice([1, "text", None, {"flag": False}, {"n": 5, "result": [1, 2]}])
-        self._world.after(duration, lambda: self._finish(held, output, error))
+            await asyncio.sleep(limit)
+            return None, StepError(type=ErrorType.TIMEOUT, message="drawn")
+        failed = random.random() < (0.05 if self._world.calm else 0.2)
+        error = random.choice(_ERRORS) if failed else None
+        output = random.choice([1, "text", None, {"flag": False}, {"n": 5, "result": [1, 2]}])
+        await asyncio.sleep(duration / 1000)
+        if error is not None:
+            return None, StepError(type=error, message="drawn")
+        self._ledger.done[_place(_result(held))] = output
+        return output, None
 
-    def _finish(self, held: Held, output: Any, error: ErrorType | None) -> None:
-        if not self._alive(held.boot)() or self.held.get(held.message.key) is not held:
-            return
-        run_id, step_id, attempt = held.message.key
-        token = held.claim.token or 0
-        if error is None:
-            self._ledger.done[run_id, step_id, attempt, token] = output
-        if self._world.chance(0.03):
-            self.crash()
-            return
-        failure = None if error is None else StepError(type=error, message="drawn")
-        result = StepResult(run_id=run_id, step_id=step_id, attempt=attempt, token=token, output=output, error=failure)
-        self.spool[run_id, step_id, attempt, token] = result
-        if self._world.chance(0.03):
-            self.crash()
-            return
-        self._report(result, held)
-
-    def _report(self, result: StepResult, held: Held | None) -> None:
-        boot = self._boot
+    async def _report(self, result: StepResult, held: Held | None) -> None:
         wants = 1 if held is not None and self._world.random.random() < 0.7 else 0
-        request = ReportResults(runner=self.name, boot=boot, results=(result,), wants=wants)
-
-        def answered(answer: ReportAnswer) -> None:
-            if not self._alive(boot)():
-                return
-            for assigned in answer.assigned:
-                self._assigned(assigned)
-            if held is not None:
-                self._broker.ack(held.message)
-                self._let_go(held)
-            self.spool.pop((result.run_id, result.step_id, result.attempt, result.token), None)
-
-        self._world.ask(
-            lambda: self._scheduler.handle(self._scheduler.requests.report(request, None)),  # pyright: ignore[reportArgumentType]
-            answered,
-            again_while=self._alive(boot),
-        )
+        request = ReportResults(runner=self.name, boot=self._boot, results=(result,), wants=wants)
+        answer = await self._network.ask(self.process, lambda life: life.steps.report(request, _NOBODY))
+        for assigned in () if refused(answer) else answer.assigned:
+            self._assigned(assigned)
+        await asyncio.sleep(0)
+        if held is not None:
+            self._broker.ack(held.message)
+        await asyncio.sleep(0)
+        key = (result.run_id, result.step_id, result.attempt)
+        here = self.held.get(key)
+        if here is not None and here.claim.token == result.token:
+            del self.held[key]
+        self.spool.pop(_place(result), None)
 
     def _assigned(self, assigned: Assignment) -> None:
         message = Message("assigned, the stream knows nothing of it", assigned.task, 0)
         if message.key not in self.held:
+            self._world.troubles["assigned with an answer"] += 1
             claim = Claim(verdict="run", token=assigned.token, agent_run_id=assigned.agent_run_id)
-            held = self.held[message.key] = Held(claim, message, self._boot)
-            self._execute(held)
+            self.process.spawn(self._carry_out(Held(claim, message)))
 
     # Being told to stop
 
     def _heartbeat(self) -> None:
-        held = tuple(_reference(one) for one in self.held.values())
-        if not held:
-            return
-        request, boot = Heartbeat(runner=self.name, boot=self._boot, steps=held), self._boot
+        held = tuple(one.reference for one in self.held.values())
+        if held and not self.process.frozen:
+            request = Heartbeat(runner=self.name, boot=self._boot, steps=held)
+            self.process.spawn(self._beat(request))
 
-        def answered(answer: Any) -> None:
-            if self._alive(boot)():
-                for lost in answer.lost:
-                    self.stop(lost)
-
-        self._world.ask(
-            lambda: self._scheduler.handle(self._scheduler.requests.heartbeat(request, None)),  # pyright: ignore[reportArgumentType]
-            answered,
-        )
+    async def _beat(self, request: Heartbeat) -> None:
+        answer = await self._network.ask(self.process, lambda life: life.steps.heartbeat(request, _NOBODY), tries=1)
+        for lost in answer.lost if answer is not None else ():
+            self.stop(lost)
 
     def stop(self, lost: HeldStep) -> None:
         """Interrupt an attempt that is no longer ours, unless its result is there already."""
-        key = (lost.run_id, lost.step_id, lost.attempt)
-        held = self.held.get(key)
-        if held is None or held.claim.token != lost.token or (*key, lost.token) in self.spool:
-            return
-        self._let_go(held)
-        self._broker.delay(held.message, 1_000)
-        result = StepResult(
-            run_id=lost.run_id, step_id=lost.step_id, attempt=lost.attempt, token=lost.token, cancelled=True
-        )
-        self._report(result, None)
-
-    def _let_go(self, held: Held) -> None:
-        if self.held.get(held.message.key) is held:
-            del self.held[held.message.key]
+        held = self.held.get((lost.run_id, lost.step_id, lost.attempt))
+        if held is not None and held.claim.token == lost.token and held.executing is not None:
+            self._world.troubles["told to stop"] += 1
+            held.executing.cancel()
 
 
-def _reference(held: Held) -> HeldStep:
+def _result(held: Held, **outcome: Any) -> StepResult:
     run_id, step_id, attempt = held.message.key
-    return HeldStep(run_id=run_id, step_id=step_id, attempt=attempt, token=held.claim.token or 0)
+    return StepResult(run_id=run_id, step_id=step_id, attempt=attempt, token=held.claim.token or 0, **outcome)
+
+
+def _place(result: StepResult) -> Spooled:
+    return result.run_id, result.step_id, result.attempt, result.token

@@ -1,48 +1,60 @@
-"""The scheduler of a simulation: the real engine, leases, timers and request handlers on the store of the simulation.
+"""The scheduler of a simulation: its real parts, wired as the service wires them, on the simulated store and broker.
 
-It dies before a commit, after a commit and before anything of it was published, or between two requests. All that it
-had in memory is gone then; the next one starts from what is stored.
+Engine, relay, timers, leases, reconcile, sweep and the handlers of requests are the product's own code; many requests
+are under way at once. It may die at any await: all that it had in memory is gone then, and the next one starts from
+what is stored.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from contextlib import suppress
-from typing import Any, TypeVar, cast
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+from unittest.mock import patch
 
-import msgspec
-
-from station.contracts.events import Event, RunCreated
-from station.contracts.work import CancelSteps, HeldStep, StepTask
+from station.contracts.errors import Failure
+from station.contracts.work import CancelSteps, HeldStep
 from station.core import messages
-from station.core.decision import Decision, Evaluation
-from station.core.program import Limits
+from station.core.decision import Evaluation
+from station.core.program import Limits, Program
 from station.core.run import Run
+from station.runtime.errors import Refused
 from station.scheduler.engine.attempts import Attempts
 from station.scheduler.engine.engine import Engine, Move, NotStored
-from station.scheduler.engine.loading import Programs
+from station.scheduler.engine.loading import Programs, event_of
 from station.scheduler.engine.reconcile import Reconcile
-from station.scheduler.engine.record import Outgoing, TaskMessage
+from station.scheduler.engine.relay import Relay
 from station.scheduler.engine.runs import Runs
 from station.scheduler.engine.sweep import Sweep
-from station.scheduler.engine.timers import Timers, _message
+from station.scheduler.engine.timers import Timers
+from station.scheduler.handlers import runs as run_handlers
+from station.scheduler.handlers import steps as step_handlers
+from station.scheduler.handlers.approvals import Approvals
+from station.scheduler.handlers.catalog import Catalog
+from station.scheduler.handlers.definitions import Definitions
+from station.scheduler.handlers.idempotency import Idempotency
 from station.scheduler.handlers.runners import Runners
+from station.scheduler.handlers.runs import RunCommands
 from station.scheduler.handlers.steps import StepRequests
-from tests.simulation.broker import Broker
-from tests.simulation.store import REVISION, Store
-from tests.simulation.world import Away, World
+from tests.simulation.broker import Broker, Connection
+from tests.simulation.process import Process
+from tests.simulation.store import SimulatedReader, SimulatedWriter, Store
+from tests.simulation.world import World
 from tests.support.driven_run import evaluate
 from tests.support.run_invariants import Laws, check_counters, check_structure, check_wake_up
 
 LEASE_MS = 15_000
-ENVIRONMENTS = ("default",)
-LIMITS = Limits(max_states=60)
-T = TypeVar("T")
+LIMITS = Limits(max_states=40)
+CHECKED_EVERY = 8
+"""Every how many commits all rows of the run are compared with the fold of its events; at the end they all are."""
+Question = Callable[["Life"], Coroutine[Any, Any, Any]]
+Answered = Callable[[Any], None]
 
 
 class Witness:
-    """Sees every commit, also one after which nothing else is told of it."""
+    """Sees every commit that the scheduler lives to see."""
 
     def __init__(self, scheduler: SimulatedScheduler) -> None:
         self._scheduler = scheduler
@@ -50,232 +62,215 @@ class Witness:
     def committed(self, move: Move) -> None:
         try:
             self._scheduler.check(move)
-        except Exception as error:
-            self._scheduler.broken = error  # the engine keeps what a watcher raises to itself
+        except AssertionError as error:
+            self._scheduler.world.broken = error  # the engine keeps what a watcher raises to itself
             raise
 
 
-class Wiretap:
-    """Sits where the relay and the control subject are: what a committed turn sends out."""
-
-    def __init__(self, scheduler: SimulatedScheduler) -> None:
-        self._scheduler = scheduler
-        self.on_missing_stream = lambda: None
-
-    def committed(self, move: Move) -> None:
-        self._scheduler.stop(move)
-        self.send(move.outgoing)
-
-    def send(self, outgoing: Outgoing) -> None:
-        self._scheduler.publish(outgoing.id, outgoing.tasks)
-
-
 class SimulatedReconcile(Reconcile):
-    """Makes the stream of the simulation instead of a real one."""
+    """Makes the streams and the consumer of the simulation instead of real ones."""
 
     def __init__(self, world: World, broker: Broker, **more: Any) -> None:
-        super().__init__(bus=cast("Any", None), **more)
+        super().__init__(**more)
         self._world, self._broker = world, broker
 
     async def ensure_streams(self) -> None:
-        if self._world.now < self._world.cut_until:
+        await asyncio.sleep(0.002)
+        if not self._world.connected:
             raise TimeoutError
         if not self._broker.there:
             self._broker.there = True
             self._attempts.suspect_all()
 
+    async def runner_restarted(self, runner: str, boot: int) -> None:
+        await asyncio.sleep(0.002)
+        if self._world.connected:
+            self._broker.release_all()
+        await self.hand_out_again(self._attempts.of_earlier_boots(runner, boot))
+
+
+class Life:
+    """One start of the scheduler until its death."""
+
+    def __init__(self, scheduler: SimulatedScheduler, process: Process) -> None:
+        world = scheduler.world
+        self.connection: Any = Connection(world, scheduler.broker, process)
+        self.writer = SimulatedWriter(scheduler.store.connection, world, process)
+        self.reader = SimulatedReader(scheduler.store.connection, world)
+        self.process = process
+        self._scheduler = scheduler
+        now = scheduler.now
+        programs = Programs(self.reader)
+        programs._kept = scheduler.compiled  # what never changes need not be compiled anew by each life
+        (first,) = scheduler.store.all("SELECT coalesce(max(id), 0) + 1 FROM outbox")
+        engine = self.engine = Engine(
+            writer=self.writer,
+            runs=Runs(self.reader, programs),
+            limits=LIMITS,
+            now=now,
+            evaluate=_evaluate,
+            first_outbox_id=first[0],
+        )
+        self.relay = Relay(self.connection, self.writer, now)
+        self.timers = Timers(engine, now)
+        self.attempts = attempts = Attempts(now, LEASE_MS, now)
+        self.reconcile = SimulatedReconcile(
+            world,
+            scheduler.broker,
+            bus=self.connection,
+            engine=engine,
+            attempts=attempts,
+            relay=self.relay,
+            now=now,
+            period=1,
+        )
+        self.sweep = Sweep(reader=self.reader, timers=self.timers, attempts=attempts, now=now)
+        self._wire(programs, now)
+
+    def _wire(self, programs: Programs, now: Callable[[], int]) -> None:
+        self.catalog = Catalog(self.writer, now)
+        self.runners = Runners(self.writer, now)
+        self.definitions = Definitions(
+            writer=self.writer, reader=self.reader, programs=programs, catalog=self.catalog, now=now
+        )
+        idempotency = Idempotency(self.reader, now)
+        self.runs = RunCommands(
+            engine=self.engine,
+            definitions=self.definitions,
+            catalog=self.catalog,
+            idempotency=idempotency,
+            limits=LIMITS,
+            now=now,
+        )
+        self.approvals = Approvals(self.engine, self.reader, idempotency, self.connection)
+        self.steps = StepRequests(
+            engine=self.engine,
+            attempts=self.attempts,
+            reconcile=self.reconcile,
+            catalog=self.catalog,
+            runners=self.runners,
+            reader=self.reader,
+        )
+
+    async def live(self) -> None:
+        """Take up what is stored, then answer, then go on for ever."""
+        for part in (self.catalog, self.runners, self.relay, self.timers, self.attempts):
+            await part.load(self.reader)
+        await self.definitions.load()
+        self.engine.watchers += [Witness(self._scheduler), self.attempts, self.timers, self.relay, self._scheduler]
+        await self.reconcile.once()
+        self._scheduler.answers = True
+        await asyncio.gather(self.relay.run(), self.timers.run(), self.reconcile.run(), self.sweep.run())
+
 
 class SimulatedScheduler:
     """One scheduler after the other on one store."""
 
-    def __init__(self, world: World, loop: asyncio.AbstractEventLoop, store: Store, broker: Broker) -> None:
-        self._world, self._loop, self._store, self._broker = world, loop, store, broker
+    def __init__(self, world: World, store: Store, broker: Broker) -> None:
+        self.world, self.store, self.broker = world, store, broker
+        self.compiled: OrderedDict[tuple[str, int], Program] = OrderedDict()
         self.lives = 0
-        self._announced: set[str] = set()
-        self.up = False
+        self.commits = 0
         self.laws: dict[str, Laws] = {}
         self.stops: list[CancelSteps] = []
         """What went out on the control subject and nobody has read yet."""
-        self.commits = 0
-        self.broken: Exception | None = None
+        self.answers = False
         self.start()
-
-    # Life and death
 
     def start(self) -> None:
         """Come up with nothing but the store."""
         self.lives += 1
-        self.up = True
-        store: Any = self._store
-        runs = Runs(store, Programs(store))
-        self.attempts = Attempts(self._now, LEASE_MS, self._now)
-        (last,) = self._do(self._store.rows("SELECT coalesce(max(id), 0) FROM outbox"))
-        self.engine = Engine(
-            writer=store, runs=runs, limits=LIMITS, now=self._now, evaluate=_evaluate, first_outbox_id=last[0] + 1
-        )
-        self.timers = Timers(self.engine, self._now)
-        relay: Any = Wiretap(self)
-        self.engine.watchers = [Witness(self), relay, self.attempts, self.timers]
-        self.reconcile = SimulatedReconcile(
-            self._world,
-            self._broker,
-            engine=self.engine,
-            attempts=self.attempts,
-            relay=relay,
-            now=self._now,
-            period=1,
-        )
-        self.sweep = Sweep(reader=store, timers=self.timers, attempts=self.attempts, now=self._now)
-        runners = self.runners = Runners(store, self._now)
-        self._do(runners.load(store))
-        for name in self._announced:
-            runners.note_environments(name, ENVIRONMENTS)
-        self.requests = StepRequests(
-            engine=self.engine,
-            attempts=self.attempts,
-            reconcile=self.reconcile,
-            catalog=cast("Any", None),
-            runners=runners,
-            reader=store,
-        )
-        self._do(self.attempts.load(store))
-        self._do(self.timers.load(store))
-        for identity, body in self._do(self._store.rows("SELECT id, messages FROM outbox ORDER BY id")):
-            self.publish(identity, msgspec.msgpack.decode(body, type=list[TaskMessage]))
-        life = self.lives
-        self._world.every(1_000, lambda: self._go_over(self.reconcile.once()), lambda: self.up and self.lives == life)
-        self._world.every(30_000, lambda: self._go_over(self.sweep.once()), lambda: self.up and self.lives == life)
-        self._world.every(100, self._fire_timers, lambda: self.up and self.lives == life)
+        process = Process(self.world, "scheduler", self._died)
+        self.life = Life(self, process)
+        process.spawn(self.life.live()).add_done_callback(self._gave_up)
+        if self.world.chance(0.1, "crash during a start"):
+            process.die_within(40)
 
-    def crash(self) -> None:
-        """Lose everything that is not stored, and come back after a while."""
-        if self.up:
-            self.up = False
-            self._world.after(self._world.random.randrange(100, 20_000), self.start)
+    def _died(self) -> None:
+        self.answers = False
+        self.world.troubles["scheduler restarted"] += 1
+        self.world.after(self.world.random.randrange(100, 3_000), self.start)
 
-    # Requests
+    def _gave_up(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self.world.broken = cast("Exception", task.exception())
 
-    def handle(self, request: Coroutine[Any, Any, T]) -> T:
-        """Answer a request, or die over it. Raises Away."""
-        if not self.up:
-            request.close()
-            raise Away
-        silent = self._world.chance(0.01)
-        self._store.crash_before_commit = self._world.chance(0.01)
-        watchers = self.engine.watchers
-        if silent:
-            self.engine.watchers = watchers[:1]
-        try:
-            answer = self._do(request)
-        except Exception as error:
-            if isinstance(error, NotStored) or type(error).__name__ == "Refused":
-                self.crash()
-                raise Away from None
-            raise
-        finally:
-            crashed, self._store.crash_before_commit = self._store.crash_before_commit, False
-            self.engine.watchers = watchers
-            if self.broken is not None:
-                raise self.broken
-        if silent or crashed:
-            self.crash()
-            raise Away
-        return answer
+    def receive(self, question: Question, answered: Answered) -> None:
+        """Answer a request, or die over it. What is told as not stored now is for the asker as if nobody were there."""
+        if not self.answers:
+            return
+        process = self.life.process
+        if self.world.chance(0.03, "fuse"):
+            process.die_within(12)
+        process.spawn(question(self.life)).add_done_callback(lambda task: self._done(task, answered))
 
-    def tell(self, run_id: str, message: messages.AnyMessage) -> Decision:
-        """Have a message decided."""
-        return self.handle(self.engine.submit(run_id, message))
+    def _done(self, task: asyncio.Task[Any], answered: Answered) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            answered(task.result())
+        elif isinstance(error, Refused):
+            if error.failure.status < 500:
+                answered(error.failure)
+        elif not isinstance(error, NotStored):
+            self.world.broken = cast("Exception", error)
 
-    def create(self, run_id: str, workflow_id: str, given: dict[str, Any], deadline_at: int | None) -> None:
-        """Start a run, with no fault on the way."""
-        data = RunCreated(
-            workflow_id=workflow_id,
-            version=REVISION,
-            environment="default",
-            input=given,
-            started_by="user:alice",
-            deadline_at=deadline_at,
-        )
-        created = Event(run_id=run_id, seq=1, at=self._now(), actor="user:alice", data=data)
-        program = self._do(self.engine.runs._programs.get(workflow_id, REVISION))
-        self._do(self.engine.start(created, program))
+    def cut(self, duration_ms: int) -> None:
+        """The network is gone for a while."""
+        self.world.cut(duration_ms)
+        self.life.connection.break_down()
 
-    def announce(self, runner: str, boot: int) -> None:
-        """A runner has started: what its earlier starts held is free."""
-        self._announced.add(runner)
-        self.runners.note_environments(runner, ENVIRONMENTS)
-        self.runners.note(runner, boot)
-        self._broker.release_all()
-        self.handle(self.reconcile.hand_out_again(self.attempts.of_earlier_boots(runner, boot)))
-        self.handle(self.runners.keep(runner, boot))
-
-    def run(self, run_id: str) -> Run:
-        """Look at a run. Raises Away."""
-        return self.handle(self.engine.runs.get(run_id)).run
-
-    # What goes on by itself
-
-    def publish(self, identity: int, tasks: Sequence[TaskMessage]) -> None:
-        """Send the tasks of a turn, again and again until the broker has them; then the outbox forgets the turn."""
-        life = self.lives
-
-        def send() -> None:
-            if not self.up or self.lives != life:
-                return
-            try:
-                for task in tasks:
-                    if task.subject.startswith("wf.task.step."):
-                        body = msgspec.msgpack.decode(task.body, type=StepTask)
-                        self._broker.publish(task.subject, body, replaces=task.replaces)
-            except Away:
-                self._world.after(500, send)
-                return
-            if self._world.chance(0.05):  # the acknowledgement got lost
-                self._world.after(3_000, send)
-            elif identity:
-                self._store._connection.execute("DELETE FROM outbox WHERE id = ?", (identity,))
-
-        self._world.after(self._world.random.randrange(1, 200), send)
+    # What becomes true
 
     def check(self, move: Move) -> None:
         """Look at what has just become true."""
-        run, laws = move.slot.run, self.laws
-        for event in move.decision.events:
-            laws.setdefault(run.run_id, Laws()).take(event)
-        check_counters(run)
-        check_structure(run)
-        check_wake_up(run, None)
-        self.commits += 1
-        if self.commits % 16 == 0:
-            self._store.check(run.run_id, run)
-
-    def stop(self, move: Move) -> None:
-        """Tell runners to stop what a turn has ended."""
         run = move.slot.run
+        laws = self.laws.get(run.run_id)
+        if laws is None or laws._seq + 1 != (move.decision.events[0].seq if move.decision.events else laws._seq + 1):
+            laws = self.laws[run.run_id] = Laws()  # a life died before it saw a commit: begin again from what is stored
+            for row in self.store.events(run.run_id):
+                event = event_of(row)
+                if not move.decision.events or event.seq < move.decision.events[0].seq:
+                    laws.take(event)
+        for event in move.decision.events:
+            laws.take(event)
+        if not move.slot.held:  # or memory is in the middle of a later turn
+            check_counters(run)
+            check_structure(run)
+            check_wake_up(run, None)
+        self.commits += 1
+        if self.commits % CHECKED_EVERY == 0 and move.slot.idle:
+            self.store.check(run.run_id, run)
+
+    def committed(self, move: Move) -> None:
+        """Tell runners to stop what a turn has ended."""
+        run_id = move.slot.run.run_id
         held = tuple(
-            HeldStep(run_id=run.run_id, step_id=stop.step_id, attempt=stop.attempt, token=stop.token)
+            HeldStep(run_id=run_id, step_id=stop.step_id, attempt=stop.attempt, token=stop.token)
             for stop in move.decision.stops
         )
         if held:
-            self.stops.append(CancelSteps(run_id=run.run_id, steps=held))
+            self.stops.append(CancelSteps(run_id=run_id, steps=held))
 
-    def _go_over(self, work: Coroutine[Any, Any, None]) -> None:
-        with suppress(Away):
-            self.handle(work)
+    def run(self, run_id: str) -> Run | None:
+        slot = self.life.engine.runs.cached(run_id)
+        return None if slot is None else slot.run
 
-    def _fire_timers(self) -> None:
-        for entry in self.timers._take_due():
-            try:
-                self.tell(entry[1], _message(entry))
-            except Away:
-                return
+    def now(self) -> int:
+        return self.world.now
 
-    def _now(self) -> int:
-        return self._world.now
 
-    def _do(self, work: Coroutine[Any, Any, T]) -> T:
-        return self._loop.run_until_complete(work)
+@contextmanager
+def counted_ids(world: World) -> Iterator[None]:
+    """The ids that the handlers make are counted, so that a seed plays the same every time."""
+    with patch.object(run_handlers, "new_id", world.new_id), patch.object(step_handlers, "new_id", world.new_id):
+        yield
+
+
+def refused(answer: object) -> bool:
+    """Whether the scheduler said no."""
+    return isinstance(answer, Failure)
 
 
 async def _evaluate(asked: Evaluation) -> messages.Evaluated:
+    await asyncio.sleep(0.003)
     return evaluate(asked)

@@ -1,8 +1,13 @@
-"""The scheduler's SQLite schema in memory: what is committed outlives every crash, nothing else does."""
+"""The scheduler's SQLite schema in memory: what is committed outlives every crash, nothing else does.
+
+Units are run and committed by the real writer's code, only that its thread is the world's clock: a commit takes a few
+milliseconds, in which other turns are decided, and the process may die before it, after it and while others wait.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
@@ -13,78 +18,120 @@ from station.core.definition import Definition, to_canonical
 from station.core.evolve import fold
 from station.core.run import Run
 from station.scheduler.engine import rows
+from station.scheduler.engine.chain import GENESIS, link
 from station.scheduler.engine.loading import EVENT_COLUMNS, event_of
 from station.scheduler.store.database import migrate
-from station.scheduler.store.writer import Conflict, Unit
+from station.scheduler.store.reader import Reader
+from station.scheduler.store.writer import MAX_GROUP, Unit, Writer, _Job, _resolve
+from tests.simulation.process import Process
+from tests.simulation.world import World
 from tests.support.run_invariants import Rows, collect, snapshot
 
 REVISION = 1
 
 
-class Crash(Exception):
-    """The process died before the commit."""
+@functools.cache
+def _empty() -> bytes:
+    """A database with the schema and nothing in it."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection)
+    return connection.serialize()
+
+
+class SimulatedWriter(Writer):
+    """The writer of one life of the scheduler."""
+
+    def __init__(self, connection: sqlite3.Connection, world: World, process: Process) -> None:
+        self._connection, self._world, self._process = connection, world, process
+        self._queue: list[_Job] = []
+        self._writing = False
+
+    def submit(self, unit: Unit) -> asyncio.Future[None]:
+        job = _Job(unit, self._process.create_future())
+        if not self._process.dead:
+            self._queue.append(job)
+            self._begin()
+        return job.future
+
+    def _begin(self) -> None:
+        if not self._writing:
+            self._writing = True
+            self._world.after(self._world.random.randrange(1, 6), self._write)
+
+    def _write(self) -> None:
+        if self._process.dead:
+            return
+        self._writing = False
+        jobs, self._queue = self._queue[:MAX_GROUP], self._queue[MAX_GROUP:]
+        if self._world.chance(0.01, "crash before a commit"):
+            self._process.die()
+            return
+        if self._world.chance(0.01, "failed commit"):
+            for job in jobs:
+                if job.unit.statements:  # a barrier writes nothing that could fail
+                    job.outcome = sqlite3.OperationalError("disk I/O error")
+        else:
+            self._commit(jobs)
+            if self._world.chance(0.01, "crash after a commit"):
+                self._process.die()
+                return
+        _resolve(jobs)
+        if self._queue:
+            self._begin()
+
+
+class SimulatedReader(Reader):
+    """The reader of one life of the scheduler; a query takes a turn of the loop, and now and then a while."""
+
+    def __init__(self, connection: sqlite3.Connection, world: World) -> None:
+        self._connection, self._world = connection, world
+
+    async def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        await asyncio.sleep(0.03 if self._world.chance(0.05, "slow query") else 0)
+        return self._connection.execute(sql, parameters).fetchall()
+
+    async def keyed(self, sql: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
+        return self._connection.execute(sql, parameters).fetchone()
 
 
 class Store:
-    """Reader and writer of one scheduler at a time, for the time of one simulation."""
+    """The database of one simulation."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._connection = sqlite3.connect(":memory:", isolation_level=None)
-        self.crash_before_commit = False
-        migrate(self._connection)
+    def __init__(self) -> None:
+        self.connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=256)
+        self.connection.deserialize(_empty())
+        self.connection.execute("PRAGMA foreign_keys=ON")
 
     def close(self) -> None:
-        self._connection.close()
+        self.connection.close()
 
     def add_definition(self, definition: Definition) -> None:
         """Store a workflow that runs can be started of."""
-        self._connection.execute(
+        self.connection.execute(
             "INSERT INTO workflows VALUES (?, 'active', 'api', NULL, NULL, 'not_applicable', 1, 0, 0)", (definition.id,)
         )
         text = msgspec.json.encode(to_canonical(definition)).decode()
-        self._connection.execute(
+        self.connection.execute(
             "INSERT INTO workflow_definitions (workflow_id, revision, name, version_label, definition, digest,"
             " warnings, created_at, created_by) VALUES (?, ?, '', '', ?, '', '[]', 0, '')",
             (definition.id, REVISION, text),
         )
 
-    # As the engine knows its writer and its reader
-
-    def submit(self, unit: Unit) -> asyncio.Future[None]:
-        future: asyncio.Future[None] = self._loop.create_future()
-        if self.crash_before_commit:
-            self.crash_before_commit = False
-            future.set_exception(Crash())
-            return future
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            unit.run(self._connection)
-        except Conflict as conflict:
-            self._connection.execute("ROLLBACK")
-            future.set_exception(conflict)
-        else:
-            self._connection.execute("COMMIT")
-            future.set_result(None)
-        return future
-
-    async def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return self._connection.execute(sql, parameters).fetchall()
-
-    async def keyed(self, sql: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
-        return await self.row(sql, parameters)
-
-    async def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
-        return self._connection.execute(sql, parameters).fetchone()
-
     # What a simulation looks at
 
-    def outbox(self) -> list[tuple[Any, ...]]:
-        return self._connection.execute("SELECT id FROM outbox").fetchall()
+    def all(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        return self.connection.execute(sql, parameters).fetchall()
 
     def events(self, run_id: str) -> list[tuple[Any, ...]]:
-        sql = f"SELECT {EVENT_COLUMNS} FROM workflow_run_events WHERE run_id = ? ORDER BY seq"
-        return self._connection.execute(sql, (run_id,)).fetchall()
+        return self.all(f"SELECT {EVENT_COLUMNS} FROM workflow_run_events WHERE run_id = ? ORDER BY seq", run_id)
+
+    def check_chain(self, run_id: str) -> None:
+        """Each event is sealed with the hash of the one before."""
+        previous = GENESIS
+        for row in self.events(run_id):
+            _, seq, name, at, step_id, actor, data, stored = row
+            assert stored == link(previous, run_id, seq, name, at, step_id, actor, data.encode())
+            previous = stored
 
     def check(self, run_id: str, live: Run | None = None) -> Run:
         """Compare all rows of a run, and the run in memory, with the fold of its stored events; give the fold."""
@@ -97,15 +144,14 @@ class Store:
         assert self._stored("workflow_run_steps", rows.STEP_COLUMNS, run_id) == _sorted(steps)
         assert self._stored("workflow_approvals", rows.APPROVAL_COLUMNS, run_id) == _sorted(approvals)
         assert self._stored("workflow_signals", rows.SIGNAL_COLUMNS, run_id) == _sorted(signals)
-        columns = ", ".join(rows.RUN_COLUMNS)
-        stored = self._connection.execute(f"SELECT {columns} FROM workflow_runs WHERE run_id = ?", (run_id,)).fetchone()
+        (stored,) = self.all(f"SELECT {', '.join(rows.RUN_COLUMNS)} FROM workflow_runs WHERE run_id = ?", run_id)
         assert stored == rows.run_row(folded)
-        document = self._connection.execute("SELECT * FROM workflow_run_documents WHERE run_id = ?", (run_id,))
-        assert document.fetchone() == rows.document_row(folded)
+        (document,) = self.all("SELECT * FROM workflow_run_documents WHERE run_id = ?", run_id)
+        assert document == rows.document_row(folded)
         return folded
 
     def _stored(self, table: str, columns: tuple[str, ...], run_id: str) -> list[dict[str, Any]]:
-        found = self._connection.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE run_id = ?", (run_id,))
+        found = self.all(f"SELECT {', '.join(columns)} FROM {table} WHERE run_id = ?", run_id)
         return sorted((dict(zip(columns, row, strict=True)) for row in found), key=repr)
 
 
