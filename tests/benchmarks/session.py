@@ -117,6 +117,6 @@ async def _plotted(done: Round, title: str, station: Station, sampler: Sampler, 
     await asyncio.to_thread(sampler.wait_empty, EMPTY_SECONDS, PARKED)
     sampler.stop()
     lanes = [Lane("killed", [moment - sampler.began for moment in station.killed])] if station.killed else []
-    note = f"the scheduler's metrics, every {SAMPLE_SECONDS} s; a gap: it was down"
+    note = f"the scheduler's metrics, every {SAMPLE_SECONDS} s; a gap: it did not answer"
     sampler.write(path, title, lanes, note)
     return msgspec.structs.replace(done, details=done.details | {GAUGES: sampler.extents()})

@@ -166,7 +166,7 @@ def _note(plan: Plan, traffic: Traffic) -> str:
     started = sum(1 for begun in traffic.ledger.runs if begun.run_id)
     return (
         f"{started} runs, up to {plan.in_flight} at a time; the scheduler's metrics, "
-        f"every {SAMPLE_SECONDS} s; a gap: it was down"
+        f"every {SAMPLE_SECONDS} s; a gap: it did not answer"
     )
 
 
