@@ -149,9 +149,10 @@ def _left(tasks: int) -> Iterator[Violation]:
         yield Violation("tasks_left", "WORKFLOW_TASKS", f"{tasks} messages are left when all runs are over")
 
 
-def _not_empty(full: dict[str, float]) -> Iterator[Violation]:
+def _not_empty(full: dict[str, float | None]) -> Iterator[Violation]:
     for name, value in full.items():
-        yield Violation("not_empty", name, f"it stands at {value:g} when all runs are over")
+        said = "nobody says how it stands" if value is None else f"it stands at {value:g}"
+        yield Violation("not_empty", name, f"{said} when all runs are over")
 
 
 def _lanes(killer: Killer, began: int) -> list[Lane]:

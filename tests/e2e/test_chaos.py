@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tests.chaos_rig.campaign import Plan, wage
 from tests.chaos_rig.report import show
+from tests.support.gauges import GAUGES
 
 
 def test_nothing_is_lost_and_nothing_is_recorded_twice(tmp_path: Path) -> None:
@@ -13,3 +14,6 @@ def test_nothing_is_lost_and_nothing_is_recorded_twice(tmp_path: Path) -> None:
     assert report.faults.total > 10
     assert report.runs.started >= 12
     assert report.runs.completed == report.runs.started
+    assert report.gauges.keys() == set(GAUGES)
+    assert report.gauges["runs_open"].most > 0
+    assert "Queue age" in (tmp_path / "gauges.svg").read_text()

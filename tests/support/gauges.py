@@ -73,16 +73,16 @@ class Sampler:
         """Seconds since it began."""
         return time.monotonic() - self.began
 
-    def wait_empty(self, seconds: float, without: frozenset[str] = frozenset()) -> dict[str, float]:
-        """What is not 0 once all is (then nothing), or once so many seconds are over."""
+    def wait_empty(self, seconds: float, without: frozenset[str] = frozenset()) -> dict[str, float | None]:
+        """Nothing, once all are 0; what is not, or is not known, once so many seconds are over."""
         deadline = time.monotonic() + seconds
         with self._sampled:
             while True:
-                found = self.latest
-                held = {name: value for name, value in found.items() if value and name not in without}
+                values = {name: self.latest.get(name) for name in GAUGES if name not in without}
+                held = {name: value for name, value in values.items() if value != 0}
                 left = deadline - time.monotonic()
-                if (len(found) == len(GAUGES) and not held) or left <= 0:
-                    return held or ({} if found else {"scheduler": 0.0})
+                if not held or left <= 0:
+                    return held
                 self._sampled.wait(left)
 
     def stop(self) -> None:
