@@ -5,9 +5,11 @@ import json
 import resource
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from station.scheduler.doctor import check
 from tests.e2e.hostile.processes import figure
+from tests.e2e.test_interrupted import Stn
 from tests.e2e.workflows import agent, store
 from tests.support.driver import ok
 from tests.support.system import BROKER, System
@@ -83,3 +85,22 @@ async def test_a_result_that_the_spool_has_no_room_for_is_reported_all_the_same(
     assert figure(system, "agent-runner", "runner_spooled_total") == before + 1
     assert [step["attempt"] for step in system.steps(run_id)] == [1]
     assert not check(system.sqlite, 1000).findings
+
+
+def test_up_starts_the_broker_again_when_there_is_room(tmp_path: Path) -> None:
+    agents = tmp_path / "environments" / "test" / "agents"
+    agents.mkdir(parents=True)
+    (agents / "ok.prompt").write_text("---\nmodel: scripted\nscripted: [{answer: done}]\n---\nWorks.\n")
+    stn = Stn(tmp_path, environments=tmp_path / "environments")
+    try:
+        stn.start("up")
+        stn.wait_ready()
+        stn.wait_agent("ok")
+        store(stn, "work", agent("work", "ok"))
+        (broker,) = [child.pid for child in stn.children() if child.name() == BROKER]
+        # The limit is of this one process and lasts as long as it does: nothing but a new one can go on.
+        resource.prlimit(broker, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+        stn.finish(stn.start_run("work"), timeout=60)
+        assert broker not in [child.pid for child in stn.children()]
+    finally:
+        stn.close()

@@ -323,7 +323,12 @@ async def test_figures_are_counted_once(home, clock):
     clock.advance(9)
     assert figure("station_queue_age_seconds") == 9
     health = await home.by.queries.health(GetHealth(), CONTEXT)
-    assert health.facts == {"outboxDepth": home.scheduler.relay.depth, "stepsHeld": 0, "stepsUnclaimed": 1}
+    assert health.facts == {
+        "outboxDepth": home.scheduler.relay.depth,
+        "streamsRefused": 0,
+        "stepsHeld": 0,
+        "stepsUnclaimed": 1,
+    }
 
 
 async def test_runs_that_have_not_ended_are_counted_on_from_what_the_store_holds(tmp_path, still_url):

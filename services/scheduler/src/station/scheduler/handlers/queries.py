@@ -129,6 +129,7 @@ class Queries:
             detail=trouble,
             facts={
                 "outboxDepth": self._relay.depth,
+                "streamsRefused": len(self._relay.store.troubles),
                 "stepsHeld": len(self._attempts.leases),
                 "stepsUnclaimed": len(self._attempts.dispatches),
             },

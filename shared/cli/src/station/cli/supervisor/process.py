@@ -17,6 +17,7 @@ import msgspec
 from station.cli.supervisor.logs import LogSink
 
 FIRST_PAUSE, LONGEST_PAUSE, HEALTHY_SECONDS = 0.2, 5.0, 10.0
+LOOK_SECONDS = 10.0
 LONGEST_LINE = 256 * 1024
 LAST_WORDS_SECONDS = 0.5
 POLL_SECONDS = 0.05
@@ -33,6 +34,8 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str]
     is_ready: Callable[[int], Awaitable[bool]]
     """Whether the process with this pid does its work."""
+    is_stuck: Callable[[], Awaitable[bool]] | None = None
+    """Whether it is of no use any more until it is started again, which is then done. Asked now and then."""
 
 
 class NotStarted(Exception):
@@ -150,11 +153,21 @@ class Child:
         self._changed()
         reading = asyncio.create_task(self._read(read_end))
         revived = asyncio.create_task(self._mark_ready_again(process.pid)) if self._exits else None
+        looking = asyncio.create_task(self._end_when_stuck(process)) if self.spec.is_stuck else None
         code = await process.wait()
         # A grandchild may hold the pipe open for ever; what the process itself wrote is there at once.
         await asyncio.wait({reading}, timeout=LAST_WORDS_SECONDS)
-        await _cancel(*filter(None, (reading, revived)))
+        await _cancel(*filter(None, (reading, revived, looking)))
         return code
+
+    async def _end_when_stuck(self, process: asyncio.subprocess.Process) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if self.spec.is_stuck is not None and await self.spec.is_stuck():
+                words = f"{self.spec.name} is of no use until it is started again"
+                self._sink.notice(words, "warning", process=self.spec.name)
+                process.terminate()
+                return
 
     async def _mark_ready_again(self, pid: int) -> None:
         while not await self.spec.is_ready(pid):  # noqa: ASYNC110 - only the process itself knows, and only when asked

@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from station.contracts.health import Health
+
 PROBE_SECONDS = 2.0
 _FAILURES = (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError)
 
@@ -39,18 +41,31 @@ async def answers_ok(url: str) -> bool:
 
 async def status_of(url: str) -> str | None:
     """The HTTP status of a GET; None when there is no answer."""
-    parts = urlsplit(url)
     try:
-        async with asyncio.timeout(PROBE_SECONDS):
-            reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
-            try:
-                writer.write(f"GET {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\nconnection: close\r\n\r\n".encode())
-                await writer.drain()
-                return (await reader.readline()).decode("latin-1").split(" ", 2)[1]
-            finally:
-                writer.close()
+        return (await _get(url)).decode("latin-1").split(" ", 2)[1]
     except (*_FAILURES, IndexError):
         return None
+
+
+async def health_of(url: str) -> Health | None:
+    """What a service's /readyz says, ready or not; None when there is no answer."""
+    try:
+        return msgspec.json.decode((await _get(url)).partition(b"\r\n\r\n")[2], type=Health)
+    except (*_FAILURES, msgspec.MsgspecError):
+        return None
+
+
+async def _get(url: str) -> bytes:
+    """The whole answer to a GET. Raises one of `_FAILURES`."""
+    parts = urlsplit(url)
+    async with asyncio.timeout(PROBE_SECONDS):
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
+        try:
+            writer.write(f"GET {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\nconnection: close\r\n\r\n".encode())
+            await writer.drain()
+            return await reader.read()
+        finally:
+            writer.close()
 
 
 async def broker_greets(port: int) -> bool:

@@ -8,26 +8,34 @@ from pathlib import Path
 
 from station.cli.errors import CommandError
 from station.cli.supervisor.process import ProcessSpec
-from station.cli.supervisor.readiness import broker_greets, service_is_ready
+from station.cli.supervisor.readiness import broker_greets, health_of, read_run_file, service_is_ready
 from station.cli.supervisor.settings import LocalSettings
 from station.runtime.broker import Broker
 
 BROKER = "nats-server"
+ENOUGH_SPACE = 200 * 1024**2
 SERVICES = ("scheduler", "agent-runner", "approval-service", "gateway")
 
 
 def stages(settings: LocalSettings, broker: Broker | None) -> list[list[ProcessSpec]]:
     """All processes in the order of their start: the broker, then the services together, which wait for each other."""
     services = [_service(name, settings, broker) for name in SERVICES]
-    return [services] if broker is None else [[_broker(broker)], services]
+    return [services] if broker is None else [[_broker(broker, settings)], services]
 
 
-def _broker(broker: Broker) -> ProcessSpec:
+def _broker(broker: Broker, settings: LocalSettings) -> ProcessSpec:
     async def is_ready(_pid: int) -> bool:
         return await broker_greets(broker.port)
 
+    async def is_stuck() -> bool:
+        # One whose disk was full takes nothing more, though there is room again.
+        scheduler = read_run_file(settings.data_dir, "scheduler")
+        health = None if scheduler is None else await health_of(f"{scheduler.url}/readyz")
+        refused = health is not None and bool(health.facts.get("streamsRefused"))
+        return refused and shutil.disk_usage(settings.data_dir).free >= ENOUGH_SPACE
+
     argv = (str(_broker_binary()), "-c", str(broker.config_path))
-    return ProcessSpec(name=BROKER, argv=argv, env=dict(os.environ), is_ready=is_ready)
+    return ProcessSpec(name=BROKER, argv=argv, env=dict(os.environ), is_ready=is_ready, is_stuck=is_stuck)
 
 
 def _broker_binary() -> Path:
