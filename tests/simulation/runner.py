@@ -49,7 +49,8 @@ class Ledger:
     """What agents have really done, by run, step, attempt and token: nothing else may be recorded as a success."""
 
     def __init__(self) -> None:
-        self.done: dict[Spooled, Any] = {}
+        self.done: dict[Spooled, list[Any]] = {}
+        """More than one output: an answer that gave the attempt came so late that it had been done meanwhile."""
 
 
 class SimulatedRunner:
@@ -172,7 +173,7 @@ class SimulatedRunner:
         await asyncio.sleep(duration / 1000)
         if error is not None:
             return None, StepError(type=error, message="drawn")
-        self._ledger.done[_place(_result(held))] = output
+        self._ledger.done.setdefault(_place(_result(held)), []).append(output)
         return output, None
 
     async def _report(self, result: StepResult, held: Held | None) -> None:
