@@ -14,7 +14,7 @@ from nats.js.errors import APIError
 from station.contracts import subjects
 from station.contracts.approvals import ApprovalView, Decide, DecideApproval
 from station.contracts.health import RunDoctor
-from station.runtime import metrics
+from station.runtime import metrics, streams
 from station.runtime.bus import Bus
 from station.runtime.rpc import Endpoint, RpcContext, Served, refuse, serve
 from station.scheduler.store.writer import Unit
@@ -140,6 +140,20 @@ async def test_a_dead_letter_that_cannot_be_kept_stays_in_the_stream(home):
     await taken(home)
     assert failures == 0
     assert len(letters(home)) == 1
+
+
+async def test_what_a_scheduler_had_fetched_when_it_died_comes_at_once_to_the_next(tmp_path, url):
+    async with house(tmp_path, url, background=False) as first:
+        await first.create(waiting("w"))
+        await first.scheduler.reconcile.ensure_streams()
+        await publish(first, subjects.task_run("mine"), {"workflowId": "w"})
+        await publish(first, subjects.task_resume("mine"), {"name": "go"})
+        for durable in (subjects.START_CONSUMER, subjects.RESUME_CONSUMER):
+            assert len(await streams.Fetcher(first.bus, subjects.TASKS_STREAM, durable).fetch(1)) == 1
+    async with house(tmp_path, url) as second:
+        await eventually(lambda: second.rows("SELECT 1 FROM workflow_runs WHERE status = 'COMPLETED'"))
+        await taken(second)
+        assert letters(second) == []
 
 
 async def test_a_second_signal_on_the_same_subject_is_refused_to_its_sender_until_the_first_is_taken(tmp_path, url):

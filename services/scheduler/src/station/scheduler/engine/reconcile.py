@@ -41,6 +41,9 @@ _CONSUMERS = (
     (subjects.RESUME_CONSUMER, subjects.RESUME_FILTER),
 )
 
+_OWN = frozenset({subjects.START_CONSUMER, subjects.RESUME_CONSUMER})
+"""Only the scheduler fetches from these, and there is one scheduler."""
+
 
 class Reconcile:
     """Mends, for ever, what crashes and wipes have left."""
@@ -120,6 +123,9 @@ class Reconcile:
                     self._backlog = found.num_pending or 0
                 UNACKED.labels(durable).set(found.num_ack_pending or 0)
                 return
+        elif durable in _OWN:
+            # What the scheduler before had fetched and not acknowledged would come again after half a minute only.
+            await streams.reset_consumer(self._bus, subjects.TASKS_STREAM, durable, subject)
         await streams.ensure_consumer(self._bus, subjects.TASKS_STREAM, durable, subject)
         self._ensured.add(durable)
 
