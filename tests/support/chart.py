@@ -141,4 +141,6 @@ def _ticks(most: float, count: int) -> list[float]:
 
 
 def _figure(value: float) -> str:
+    if value < 1:
+        return f"{value:.2g}"
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
