@@ -119,6 +119,15 @@ def test_every_bomb_costs_one_step_and_other_runs_go_on(unshaken: System) -> Non
     assert {cause["where"]: cause["type"] for cause in error["causes"]} == dict.fromkeys(BOMBS, "expression")
 
 
+def test_a_template_that_blows_up_costs_its_step(unshaken: System) -> None:
+    """A short text that asks for a large value a thousand times, as one text or as many values."""
+    for name, text in {"one-text": "{{ big }}" * 1000, "many-values": ["{{ big }}"] * 1000}.items():
+        store(unshaken, name, agent("ask", "echo", variables={"v": text}))
+        run = unshaken.finish(unshaken.start_run(name, {"big": "x" * 900_000}), "FAILED")
+        assert run["error"]["type"] == "payload_too_large"
+        assert "input of state 'ask'" in run["error"]["message"]
+
+
 def test_a_hostile_pattern_judges_its_input_at_once(unshaken: System) -> None:
     schema = {"type": "object", "properties": {"x": {"pattern": "^(a+)+$"}}}
     store(unshaken, "pattern", inject("end", {}), inputSchema=schema)

@@ -167,6 +167,13 @@ def test_every_error_code_has_a_case() -> None:
     assert set(MEANINGS) == set(Code)
 
 
+def test_every_error_code_but_these_has_a_case_with_a_hint() -> None:
+    """What to do is in the message of these already, or there is nothing to add."""
+    hinted = {case[0] for case in CASES if case[4]}
+    without = {"document_too_large", "document_syntax", "document_too_deep", "next_and_end"}
+    assert {case[0] for case in CASES} - hinted == without
+
+
 def test_all_problems_are_reported_at_once() -> None:
     source = workflow(
         agent(next="nowhere", timeoutSeconds="1"),
