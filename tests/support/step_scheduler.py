@@ -49,6 +49,8 @@ class StepScheduler:
         self.seen: list[Any] = []
         self.claims: dict[str, list[Claim]] = {}
         """Answers for a step, used up in order; after that it may run."""
+        self.answering: dict[str, asyncio.Event] = {}
+        """A claim of a step is answered once this is set."""
         self.lost: set[str] = set()
         self.follow_ups: dict[str, StepTask] = {}
         """What is assigned with the answer to the report of a step, if the runner wants it."""
@@ -137,6 +139,9 @@ class StepScheduler:
         holder = f"{request.runner}#{request.boot}"
         answers = [self._answer(holder, step.step_id, step.attempt) for step in request.steps]
         await self._see(request)
+        for step in request.steps:
+            if (answering := self.answering.get(step.step_id)) is not None:
+                await answering.wait()
         return Claims(claims=tuple(answers))
 
     def _answer(self, holder: str, step: str, attempt: int) -> Claim:

@@ -193,3 +193,24 @@ async def test_what_is_assigned_with_the_answer_to_a_report_is_executed_without_
     assert [scheduler.claimed(f"a{number}") for number in range(4)] == [1, 0, 0, 0]
     await drained(scheduler)
     await eventually(lambda: not list(runner.spool.glob("*.result")))
+
+
+async def test_an_attempt_that_is_assigned_while_its_claim_is_under_way_is_executed_once(
+    runner: RunnerProcess, scheduler: StepScheduler
+) -> None:
+    await runner.start()
+    answering = scheduler.answering[step_id("b1")] = asyncio.Event()
+    given = await scheduler.publish("b1", "effect", task="t", variables={"seconds": 1})
+    await scheduler.until(lambda: scheduler.claimed("b1"))
+    scheduler.follow_ups[step_id("a1")] = given
+    await scheduler.publish("a1", "effect", task="first")
+    await scheduler.result("a1")
+    effects = runner.environments / "test" / "effects"
+    await eventually(lambda: effects.read_text().count("b1"))
+    answering.set()
+    assert (await scheduler.result("b1")).output == {"did": "t"}
+    await scheduler.publish("c1", "effect", task="last")
+    await scheduler.result("c1")
+    assert effects.read_text().count("b1") == 1
+    assert len(scheduler.results("b1")) == 1
+    await drained(scheduler)

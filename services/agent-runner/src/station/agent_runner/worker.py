@@ -138,6 +138,9 @@ class Worker:
 
     async def _settle(self, offer: Offer, claim: Claim) -> bool:
         match claim.verdict:
+            case "run" if (held := self._held.get(offer.key)) is not None:
+                # It was assigned while its claim was under way: it is being executed already.
+                await _again(held, offer.message)
             case "run":
                 self._start(offer, claim)
                 return True
