@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Iterator
 from enum import Enum
 from typing import Literal
@@ -14,6 +15,7 @@ from station.contracts.work import CancelSteps, Claim, HeldStep, StepTask
 
 Key = tuple[str, str, int]
 """Run, step, attempt."""
+REMEMBERED = 4096
 
 
 class StopReason(Enum):
@@ -68,6 +70,7 @@ class HeldSteps:
 
     def __init__(self) -> None:
         self._by_key: dict[Key, Held] = {}
+        self._over: OrderedDict[tuple[Key, int], None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -85,7 +88,14 @@ class HeldSteps:
     def remove(self, held: Held) -> None:
         if self._by_key.get(held.key) is held:
             del self._by_key[held.key]
+            self._over[held.key, held.token] = None
+            if len(self._over) > REMEMBERED:
+                self._over.popitem(last=False)
         metrics.HELD.set(len(self._by_key))
+
+    def is_over(self, key: Key, token: int | None) -> bool:
+        """Whether an attempt was held with this token and has been seen through; of the last few thousand."""
+        return (key, token) in self._over
 
     def stop_lost(self, lost: HeldStep) -> None:
         """Stop an attempt that went to somebody else; another token of the same attempt is left alone."""

@@ -141,6 +141,9 @@ class Worker:
             case "run" if (held := self._held.get(offer.key)) is not None:
                 # It was assigned while its claim was under way: it is being executed already.
                 await _again(held, offer.message)
+            case "run" if self._held.is_over(offer.key, claim.token):
+                # … and it was quick.
+                await _each([offer.message.ack()])
             case "run":
                 self._start(offer, claim)
                 return True
