@@ -78,24 +78,15 @@ def wage(plan: Plan, directory: Path) -> Report:
         violations = [*_left(left), *_not_empty(full), *_violations(fleet, killer, traffic, found), *marks.violations]
     title = f"Chaos: {len(killer.done)} faults in {seconds:.0f} s, seed {plan.seed}"
     sampler.write(directory / FIGURE, title, _lanes(killer, began), _note(plan, traffic))
-    lost = [violation for violation in violations if violation.check == "acknowledged_write_lost"]
-    held = [violation for violation in violations if violation.check == "stuck"]
     signs = signs_of(found, traffic.ledger.answers)
-    good = sum(1 for begun in traffic.ledger.runs if begun.ended == begun.story.status)
     return Report(
         seed=plan.seed,
         seconds=round(seconds, 1),
         settled_seconds=settled,
         faults=count(killer.done, seconds, killer.missed),
-        runs=Runs(
-            started=sum(1 for begun in traffic.ledger.runs if begun.run_id),
-            completed=good,
-            stuck=len(held),
-            lost=sum(1 for begun in traffic.ledger.runs if begun.run_id and begun.run_id not in found.runs),
-            events=sum(map(len, found.histories.values())),
-        ),
+        runs=_runs(traffic, found, violations),
         acknowledged_writes=traffic.ledger.acknowledged(),
-        acknowledged_writes_lost=len(lost),
+        acknowledged_writes_lost=_count(violations, "acknowledged_write_lost"),
         successes_recorded_twice=laws.successes_twice(found),
         executions=marks.executions,
         outside_effects_twice=marks.repeated,
@@ -116,6 +107,21 @@ def wage(plan: Plan, directory: Path) -> Report:
         if settled is not None
         else [Violation("not_settled", "all", f"it was not over within {plan.settle_seconds} s"), *violations],
     )
+
+
+def _runs(traffic: Traffic, found: record.Record, violations: list[Violation]) -> Runs:
+    begun = [one for one in traffic.ledger.runs if one.run_id]
+    return Runs(
+        started=len(begun),
+        completed=sum(1 for one in traffic.ledger.runs if one.ended == one.story.status),
+        stuck=_count(violations, "stuck"),
+        lost=sum(1 for one in begun if one.run_id not in found.runs),
+        events=sum(map(len, found.histories.values())),
+    )
+
+
+def _count(violations: list[Violation], check: str) -> int:
+    return sum(1 for violation in violations if violation.check == check)
 
 
 def _prepare(fleet: Fleet) -> None:

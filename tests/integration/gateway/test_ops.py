@@ -29,11 +29,12 @@ async def test_not_ready_names_what_is_missing(start: Start, scheduler: FakeSche
     scheduler.answers[subjects.INBOX_HEALTH] = lambda _: Health(
         service="approval-service", ready=False, detail="no bus"
     )
-    found = problem(await get(gateway, "/readyz"), 503, "not_ready")
-    assert found["detail"] == "Not ready: approvalService (no bus)."
-    assert found["checks"]["scheduler"] == "ok"
+    troubled = await get(gateway, "/readyz")
+    assert (troubled.status_code, troubled.json()["detail"]) == (200, "approvalService: no bus"), "it answers"
     await scheduler.stop()
-    assert "nobody answers" in (await get(gateway, "/readyz")).json()["checks"]["scheduler"]
+    found = problem(await get(gateway, "/readyz"), 503, "not_ready")
+    assert "nobody answers" in found["checks"]["scheduler"]
+    assert "Not ready: scheduler (nobody answers" in found["detail"]
 
 
 async def test_without_a_broker_it_is_alive_but_not_ready(gateway: Running, nats_server: NatsServer) -> None:

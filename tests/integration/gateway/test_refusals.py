@@ -70,6 +70,15 @@ async def test_a_wrong_content_type(http: httpx.AsyncClient, kind: str | None, p
     assert "application/json" in found["detail"]
 
 
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br"])
+async def test_a_content_coding(http: httpx.AsyncClient, coding: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+    found = problem(
+        await http.post("/workflow-runs", content=b"{}", headers=headers), 415, "content_coding_unsupported"
+    )
+    assert coding in found["detail"]
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/json-patch+json"])
 async def test_a_definition_of_a_wrong_content_type(http: httpx.AsyncClient, kind: str) -> None:
     answer = await http.post("/workflows", content=b"id: a", headers={"Content-Type": kind})

@@ -41,6 +41,11 @@ class StrictRequest(Request[Any, Any, Any]):
 
 def require_content_type(request: Request[Any, Any, Any], accepted: tuple[str, ...]) -> str:
     """The content type, in lower case and without parameters. Raises Refused (415) when it is none of ``accepted``."""
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding != "identity":
+        raise refuse(
+            415, "content_coding_unsupported", f"The content coding {coding!r} is not accepted. Send plain text."
+        )
     found = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if found in accepted:
         return found

@@ -6,7 +6,6 @@ from litestar import Response, get
 
 from station.contracts.health import Health
 from station.contracts.subjects import INBOX_HEALTH, QUERY_HEALTH
-from station.gateway.clients import RpcClient
 from station.gateway.problem_document import problems
 from station.gateway.requests import StrictRequest
 from station.gateway.settings import SERVICE
@@ -29,15 +28,22 @@ async def healthz() -> Health:
     responses=problems(),
 )
 async def readyz(request: StrictRequest) -> Health:
-    """Raises Refused (503) that names what is missing."""
+    """Raises Refused (503) that names who does not answer. Who answers with a trouble still takes requests."""
     names = {"scheduler": QUERY_HEALTH, "approvalService": INBOX_HEALTH}
     checks = {"bus": "ok" if request.services.connected else "not connected"}
-    answers = await asyncio.gather(*(_check(request.services, subject) for subject in names.values()))
-    checks.update(zip(names, answers, strict=True))
-    missing = [f"{name} ({state})" for name, state in checks.items() if state != "ok"]
+    answers = await asyncio.gather(*(request.services.health(subject) for subject in names.values()))
+    silent = {name: answer for name, answer in zip(names, answers, strict=True) if isinstance(answer, str)}
+    troubles = {
+        name: answer.detail or "not ready"
+        for name, answer in zip(names, answers, strict=True)
+        if not isinstance(answer, str) and not answer.ready
+    }
+    checks |= {name: silent.get(name) or troubles.get(name) or "ok" for name in names}
+    missing = [f"{name} ({checks[name]})" for name in checks if checks[name] != "ok" and name not in troubles]
     if missing:
         raise refuse(503, "not_ready", "Not ready: " + ", ".join(missing) + ".", checks=checks)
-    return Health(service=SERVICE, ready=True, facts={"checks": checks})
+    detail = ", ".join(f"{name}: {trouble}" for name, trouble in troubles.items()) or None
+    return Health(service=SERVICE, ready=True, detail=detail, facts={"checks": checks})
 
 
 @get(
@@ -50,10 +56,3 @@ async def readyz(request: StrictRequest) -> Health:
 )
 async def metrics_page() -> Response[str]:
     return Response(metrics.render().decode(), headers={"Content-Type": metrics.CONTENT_TYPE})
-
-
-async def _check(services: RpcClient, subject: str) -> str:
-    health = await services.health(subject)
-    if isinstance(health, str):
-        return health
-    return "ok" if health.ready else health.detail or "not ready"
