@@ -34,7 +34,7 @@ async def test_not_ready_names_what_is_missing(start: Start, scheduler: FakeSche
     await scheduler.stop()
     found = problem(await get(gateway, "/readyz"), 503, "not_ready")
     assert "nobody answers" in found["checks"]["scheduler"]
-    assert "Not ready: scheduler (nobody answers" in found["detail"]
+    assert found["detail"].startswith("Not ready: scheduler (")
 
 
 async def test_without_a_broker_it_is_alive_but_not_ready(gateway: Running, nats_server: NatsServer) -> None:
