@@ -37,6 +37,7 @@ from station.scheduler.handlers.definitions import Definitions
 from station.scheduler.handlers.idempotency import Idempotency
 from station.scheduler.handlers.runners import Runners
 from station.scheduler.handlers.runs import RunCommands
+from station.scheduler.handlers.spending import Spending
 from station.scheduler.handlers.steps import StepRequests
 from tests.simulation.broker import Broker, Connection
 from tests.simulation.process import Process

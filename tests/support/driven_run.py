@@ -68,6 +68,7 @@ class DrivenRun:
         started: bool = True,
         deadline_at: int | None = None,
         checked: bool = True,
+        agents: dict[str, str] | None = None,
     ) -> None:
         self.program = compile_program(definition if isinstance(definition, Definition) else loaded(definition))
         self.limits = limits or Limits()
@@ -82,6 +83,7 @@ class DrivenRun:
             input=given or {},
             started_by="user:alice",
             deadline_at=deadline_at,
+            agents=agents or {},
         )
         created = Event(run_id="run_1", seq=1, at=self.now, actor="user:alice", data=data)
         self.run = create(created)
@@ -139,7 +141,13 @@ class DrivenRun:
         )
 
     def report(
-        self, step: Step, token: int | None, output: Any = None, error: StepError | None = None, attempt: int = 0
+        self,
+        step: Step,
+        token: int | None,
+        output: Any = None,
+        error: StepError | None = None,
+        attempt: int = 0,
+        **more: Any,
     ) -> Decision:
         return self.tell(
             messages.ReportStep(
@@ -149,6 +157,7 @@ class DrivenRun:
                 runner="runner_1#1",
                 output=output,
                 error=error,
+                **more,
             )
         )
 

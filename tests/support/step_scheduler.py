@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from station.contracts import subjects
-from station.contracts.agents import AnnounceRunner
+from station.contracts.agents import Announced, AnnounceRunner
 from station.contracts.headers import TRACEPARENT
 from station.contracts.work import (
     Assignment,
@@ -71,7 +71,7 @@ class StepScheduler:
             Endpoint(subjects.STEP_HEARTBEAT, Heartbeat, self._heartbeat),
             Endpoint(subjects.STEP_REPORT, ReportResults, self._report),
             Endpoint(subjects.STEP_RELEASE, ReleaseSteps, self._done),
-            Endpoint(subjects.RUNNER_ANNOUNCE, AnnounceRunner, self._done),
+            Endpoint(subjects.RUNNER_ANNOUNCE, AnnounceRunner, self._announced),
             Endpoint(subjects.LETTER_KEEP, KeepLetter, self._done),
         ]
         self._served = await serve(
@@ -175,6 +175,10 @@ class StepScheduler:
         return Assignment(
             task=task, token=claim.token or 0, agent_run_id=claim.agent_run_id or "", lease_seconds=self.lease
         )
+
+    async def _announced(self, request: AnnounceRunner, context: RpcContext) -> Announced:
+        await self._see(request)
+        return Announced()
 
     async def _done(self, request: object, context: RpcContext) -> Done:
         await self._see(request)

@@ -63,6 +63,14 @@ BEGIN
     INSERT INTO workflow_run_counts VALUES (NEW.workflow_id, NEW.status, 1) ON CONFLICT DO UPDATE SET runs = runs + 1;
 END;
 
+CREATE TABLE agent_versions (
+    digest TEXT PRIMARY KEY,
+    environment TEXT NOT NULL,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    kept_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE agents (
     environment TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -231,6 +239,8 @@ CREATE TABLE workflow_run_steps (
     started_at INTEGER,
     completed_at INTEGER,
     wake_at INTEGER,
+    usage TEXT,
+    agent TEXT,
     PRIMARY KEY (run_id, entered_seq, attempt),
     CHECK ((completed_at IS NOT NULL) = (status IN ('SUCCEEDED', 'FAILED', 'CANCELLED', 'TIMED_OUT')))
 ) STRICT, WITHOUT ROWID;
@@ -252,6 +262,7 @@ CREATE TABLE workflow_runs (
     started_at INTEGER,
     completed_at INTEGER,
     deadline_at INTEGER,
+    usage TEXT,
     FOREIGN KEY (workflow_id, revision) REFERENCES workflow_definitions (workflow_id, revision),
     CHECK ((completed_at IS NOT NULL) = (status IN ('COMPLETED', 'FAILED', 'CANCELLED', 'TIMED_OUT')))
 ) STRICT, WITHOUT ROWID;

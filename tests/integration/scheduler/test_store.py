@@ -60,7 +60,7 @@ def with_a_run(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO workflow_definitions VALUES ('w', 1, 'w', NULL, '1', '{}', 'd', '[]', 0, 'user:a')")
     connection.execute(
         "INSERT INTO workflow_runs VALUES"
-        " ('r', 'w', 1, 'default', 'RUNNING', 1, 'h', NULL, '{}', 'user:a', 0, 0, NULL, NULL)"
+        " ('r', 'w', 1, 'default', 'RUNNING', 1, 'h', NULL, '{}', 'user:a', 0, 0, NULL, NULL, NULL)"
     )
 
 

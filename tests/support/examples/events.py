@@ -31,6 +31,7 @@ from station.contracts.events import (
     StepTimedOut,
 )
 from station.contracts.statuses import StepStatus
+from station.contracts.usage import AgentUse, Usage
 
 ERROR = StepError(
     type=ErrorType.RETRY_EXHAUSTED,
@@ -40,6 +41,8 @@ ERROR = StepError(
 )
 TIMEOUT = StepError(type=ErrorType.TIMEOUT, message="not done within 30 s")
 DIGEST = "a1" * 32
+USAGE = Usage(requests=3, input_tokens=1200, output_tokens=340, tool_calls=2, cost_usd=0.0125)
+AGENT = AgentUse(name="log-reader", environment="production", model="openai/gpt-4o", digest="b2" * 32)
 
 OF_THE_RUN = {
     "run_created",
@@ -63,6 +66,14 @@ EXAMPLES: dict[str, EventData] = {
         started_by="user:alice",
         deadline_at=1767326645678,
         traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    ),
+    "run_created.agents": RunCreated(
+        workflow_id="incident-triage",
+        version=3,
+        environment="production",
+        input={},
+        started_by="user:alice",
+        agents={"log-reader": "b2" * 32},
     ),
     "run_started": RunStarted(),
     "run_paused": RunPaused(reason="maintenance"),
@@ -102,8 +113,13 @@ EXAMPLES: dict[str, EventData] = {
     "step_failed": StepFailed(attempt=2, error=ERROR, output=[1, None]),
     "step_timed_out": StepTimedOut(attempt=2, error=TIMEOUT, output=[1, None]),
     "step_cancelled": StepCancelled(attempt=2, reason="the run was cancelled", output=[1, None]),
+    "step_succeeded.usage": StepSucceeded(attempt=1, output={"ok": True}, usage=USAGE, agent=AGENT),
+    "step_failed.usage": StepFailed(attempt=1, error=ERROR, usage=USAGE, agent=AGENT),
+    "step_timed_out.usage": StepTimedOut(attempt=1, error=TIMEOUT, usage=USAGE, agent=AGENT),
+    "step_cancelled.usage": StepCancelled(attempt=1, reason="the run was cancelled", usage=USAGE, agent=AGENT),
     "step_retry_scheduled": StepRetryScheduled(attempt=3, wake_at=1767323075678),
     "step_redispatched": StepRedispatched(attempt=2, reason="the lease ran out"),
+    "step_redispatched.usage": StepRedispatched(attempt=2, reason="runner-a#7 was told to stop", usage=USAGE),
     "approval_requested": ApprovalRequested(
         approval_id="appr_01jz2",
         message="Restart checkout?",
@@ -121,5 +137,8 @@ EXAMPLES: dict[str, EventData] = {
     "signal_consumed": SignalConsumed(signal_id="sig_01jz3", name="deployed"),
     "late_result_ignored": LateResultIgnored(
         attempt=2, token=14, outcome="succeeded", reason="the attempt was handed out again"
+    ),
+    "late_result_ignored.usage": LateResultIgnored(
+        attempt=2, token=14, outcome="cancelled", reason="the run is CANCELLED", usage=USAGE
     ),
 }

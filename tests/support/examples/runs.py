@@ -24,6 +24,7 @@ from station.contracts.runs import (
     StepView,
 )
 from station.contracts.statuses import RunStatus, StepStatus
+from station.contracts.usage import AgentUse, Usage
 
 ERROR = StepError(
     type=ErrorType.AGENT_ERROR,
@@ -76,6 +77,15 @@ EVENT = PublishedEvent(
     data={"attempt": 2, "output": {"errorRate": 0.07}},
     hash="9c" * 32,
 )
+
+USAGE = Usage(requests=3, input_tokens=1200, output_tokens=340, tool_calls=2, cost_usd=0.0125)
+AGENT = AgentUse(name="log-reader", environment="production", model="openai/gpt-4o", digest="b2" * 32)
+LATER: dict[str, msgspec.Struct] = {
+    "RunView.usage": RunView(**SUMMARY, input={}, context={}, usage=USAGE),
+    "StepPage.usage": StepPage(
+        items=(msgspec.structs.replace(STEP, usage=USAGE, agent=AGENT),), next_cursor=None, total=1
+    ),
+}
 
 EXAMPLES: tuple[msgspec.Struct, ...] = (
     StartRun(

@@ -3,6 +3,7 @@
 import msgspec
 
 from station.contracts.errors import Cause, ErrorType, StepError
+from station.contracts.usage import AgentUse, Budget, Usage
 from station.contracts.work import (
     Assignment,
     CancelSteps,
@@ -17,6 +18,8 @@ from station.contracts.work import (
     ReleaseSteps,
     ReportAnswer,
     ReportResults,
+    SpendAnswer,
+    SpendStep,
     StepRef,
     StepResult,
     StepTask,
@@ -29,6 +32,9 @@ ERROR = StepError(
     retryable=False,
     causes=(Cause(type=ErrorType.TOOL_ERROR, message="no such pod", where="0"),),
 )
+
+USAGE = Usage(requests=3, input_tokens=1200, output_tokens=340, tool_calls=2, cost_usd=0.0125)
+AGENT = AgentUse(name="log-reader", environment="production", model="openai/gpt-4o", digest="b2" * 32)
 
 EXAMPLES: tuple[msgspec.Struct, ...] = (
     StepTask(
@@ -73,6 +79,8 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
     ReleaseSteps(runner="runner-a", boot=7, steps=(HELD,)),
     KeepLetter(subject="wf.task.step.run_01jz0.x.1", body=b"\xc1", size=70_000, reason="not readable"),
     CancelSteps(run_id="run_01jz0", steps=(HELD,), reason="the run was cancelled"),
+    SpendStep(runner="runner-a", boot=7, step=HELD, usage=USAGE, tool=True),
+    SpendAnswer(exceeded="the run has used 10,200 of 10,000 tokens"),
     Done(),
 )
 
@@ -95,8 +103,36 @@ ASSIGNMENT = Assignment(
     lease_seconds=15.0,
     traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 )
-LATER = {
+LATER: dict[str, msgspec.Struct] = {
     "Claims.unknown": Claims(claims=(Claim(verdict="skip", reason="there is no such run", unknown=True),)),
+    "StepTask.budget": StepTask(
+        run_id="run_01jz0",
+        step_id="checkPods-5f2a",
+        attempt=2,
+        workflow_id="incident-triage",
+        state_name="checkPods",
+        environment="production",
+        agent="log-reader",
+        idempotency_key="run_01jz0:checkPods-5f2a:2",
+        digest="b2" * 32,
+        budget=Budget(max_tokens=10000, max_cost_usd=0.5, max_tool_calls=20),
+        metered=True,
+    ),
+    "ReportResults.usage": ReportResults(
+        runner="runner-a",
+        boot=7,
+        results=(
+            StepResult(
+                run_id="run_01jz0",
+                step_id="checkPods-5f2a",
+                attempt=2,
+                token=14,
+                output={"ok": True},
+                usage=USAGE,
+                agent=AGENT,
+            ),
+        ),
+    ),
     "ReportResults.wants": ReportResults(
         runner="runner-a",
         boot=7,

@@ -44,6 +44,13 @@ CASES: list[tuple[str, Any, str, str, str]] = [
     ("no_transition", workflow({"name": "a", "type": "inject", "data": {}}), "/states/0", "taken as an end", "end: true"),
     ("no_transition", workflow(agent(end=False)), "/states/0", "taken as an end", "end: true"),
     ("approval_without_deadline", workflow(action("human.approval", message="ok?")), "/states/0", "for ever", "timeoutSeconds"),
+    (
+        "budget_ignored",
+        workflow({**approval(), "budget": {"maxTokens": 2}}),
+        "/states/0/budget",
+        "human.approval",
+        "leave it out",
+    ),
     ("retry_ignored", workflow({**approval(), "retry": {"maxAttempts": 2}}), "/states/0/retry", "human.approval", "leave it out"),
     ("timeout_ignored", workflow({**action("timer.wait", seconds=9), "timeoutSeconds": 5}), "/states/0/timeoutSeconds", "timer.wait", "wait for less"),
     ("unwritten_path", workflow(task("a", "{{ steps.b }}")), "/states/0/input/task", "no state writes 'steps.b'", "check the name"),

@@ -21,8 +21,27 @@ class AgentSummary(Wire):
     source_file: str
     """Relative to the environments directory."""
     digest: str
-    """sha256 hex of the file."""
+    """sha256 hex of all that makes the agent what it is: its file, the partials it uses, the agents it may call."""
     updated_at: str | None = None
+    agents: tuple[str, ...] = ()
+    """Agents that it may call as tools."""
+    max_steps: int | None = None
+    """Most requests to its model in one attempt."""
+
+
+class AgentVersion(Wire):
+    """Everything to make an agent anew as it was: a run stays with the version that it began with."""
+
+    digest: str
+    environment: str
+    name: str
+    source_file: str
+    source: str
+    """The text of its file."""
+    partials: dict[str, str] = {}
+    """Text by name."""
+    agents: dict[str, str] = {}
+    """Digest by name, of the agents it may call."""
 
 
 class AnnounceRunner(Wire):
@@ -35,6 +54,25 @@ class AnnounceRunner(Wire):
     agents: tuple[AgentSummary, ...]
     problems: tuple[Problem, ...] = ()
     """Files that could not be loaded; ``path`` is the file."""
+
+
+class Announced(Wire):
+    """The announcement is committed."""
+
+    missing: tuple[str, ...] = ()
+    """Digests of announced agents whose versions are not stored yet: send them, a part at a time."""
+
+
+class KeepVersions(Wire):
+    """Versions that the scheduler misses."""
+
+    versions: tuple[AgentVersion, ...]
+
+
+class GetVersion(Wire):
+    """A runner is to run a version that it does not have; answered with `AgentVersion`, or 404."""
+
+    digest: str
 
 
 class ListAgents(Wire):

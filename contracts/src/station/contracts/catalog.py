@@ -9,7 +9,15 @@ from enum import StrEnum
 import msgspec
 
 from station.contracts import subjects
-from station.contracts.agents import AgentList, AnnounceRunner, ListAgents
+from station.contracts.agents import (
+    AgentList,
+    AgentVersion,
+    Announced,
+    AnnounceRunner,
+    GetVersion,
+    KeepVersions,
+    ListAgents,
+)
 from station.contracts.approvals import (
     ApprovalPage,
     ApprovalTask,
@@ -22,6 +30,7 @@ from station.contracts.approvals import (
 from station.contracts.errors import Failure
 from station.contracts.events import EVENT_TYPES, PublishedEvent
 from station.contracts.health import DoctorReport, GetHealth, Health, RunDoctor, ServiceStarted
+from station.contracts.progress import AgentProgress
 from station.contracts.runs import (
     ControlRun,
     EventPage,
@@ -48,6 +57,8 @@ from station.contracts.work import (
     ReleaseSteps,
     ReportAnswer,
     ReportResults,
+    SpendAnswer,
+    SpendStep,
     StepTask,
 )
 from station.contracts.workflows import (
@@ -167,7 +178,12 @@ REQUESTS: tuple[Exchange, ...] = (
     _request(subjects.STEP_HEARTBEAT, (RUNNER,), Heartbeat, HeartbeatAnswer, "Keep the leases of running attempts."),
     _request(subjects.STEP_REPORT, (RUNNER,), ReportResults, ReportAnswer, "Report the outcomes of attempts."),
     _request(subjects.STEP_RELEASE, (RUNNER,), ReleaseSteps, Done, "Give attempts back unfinished."),
-    _request(subjects.RUNNER_ANNOUNCE, (RUNNER,), AnnounceRunner, Done, "Announce a runner and the agents it has."),
+    _request(subjects.STEP_SPEND, (RUNNER,), SpendStep, SpendAnswer, "Ask before a metered attempt makes a call."),
+    _request(
+        subjects.RUNNER_ANNOUNCE, (RUNNER,), AnnounceRunner, Announced, "Announce a runner and the agents it has."
+    ),
+    _request(subjects.RUNNER_KEEP, (RUNNER,), KeepVersions, Done, "Store versions of agents."),
+    _request(subjects.RUNNER_VERSION, (RUNNER,), GetVersion, AgentVersion, "Give a stored version of an agent."),
     _request(
         subjects.LETTER_KEEP,
         (RUNNER, APPROVALS),
@@ -278,6 +294,14 @@ CONTROLS: tuple[Exchange, ...] = (
         senders=(SCHEDULER, APPROVALS),
         takers=(SCHEDULER, RUNNER, APPROVALS, GATEWAY),
         body=ServiceStarted,
+    ),
+    Exchange(
+        subject="wf.progress.run.{runId}",
+        kind=Kind.CONTROL,
+        summary="What an agent of this run is doing: told once, stored nowhere.",
+        senders=(RUNNER,),
+        takers=(GATEWAY, CLI, EXTERNAL),
+        body=AgentProgress,
     ),
 )
 

@@ -10,6 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from station.contracts.errors import StepError
 from station.contracts.statuses import StepStatus
+from station.contracts.usage import AgentUse, Usage
 from station.contracts.wire import Record, Wire
 
 PathElement = list[Any]
@@ -27,6 +28,8 @@ class RunCreated(Record):
     deadline_at: int | None = None
     traceparent: str | None = None
     """W3C trace context of whoever started it; without one, trace ids derive from the run's id."""
+    agents: dict[str, str] = {}
+    """Digests of the agents that the definition names, as it names them: the run stays with these versions."""
 
 
 class RunStarted(Record):
@@ -120,6 +123,8 @@ class StepStarted(Record):
 class StepSucceeded(Record):
     attempt: int = 1
     output: Any = None
+    usage: Usage | None = None
+    agent: AgentUse | None = None
 
 
 class StepFailed(Record):
@@ -127,18 +132,24 @@ class StepFailed(Record):
     error: StepError
     output: Any | UnsetType = UNSET
     """What a container had so far."""
+    usage: Usage | None = None
+    agent: AgentUse | None = None
 
 
 class StepTimedOut(Record):
     attempt: int = 1
     error: StepError
     output: Any | UnsetType = UNSET
+    usage: Usage | None = None
+    agent: AgentUse | None = None
 
 
 class StepCancelled(Record):
     attempt: int = 1
     reason: str | None = None
     output: Any | UnsetType = UNSET
+    usage: Usage | None = None
+    agent: AgentUse | None = None
 
 
 class StepRetryScheduled(Record):
@@ -153,6 +164,8 @@ class StepRedispatched(Record):
 
     attempt: int = 1
     reason: str
+    usage: Usage | None = None
+    """What the lost runner told of it."""
 
 
 class ApprovalRequested(Record):
@@ -204,6 +217,8 @@ class LateResultIgnored(Record):
     token: int
     outcome: str
     reason: str
+    usage: Usage | None = None
+    """What was spent is spent: it counts for the run."""
 
 
 RunEnded = RunCompleted | RunFailed | RunCancelled | RunTimedOut

@@ -6,6 +6,7 @@ from station.contracts.bounds import PageLimit, Revision, Seq
 from station.contracts.errors import StepError
 from station.contracts.events import PublishedEvent
 from station.contracts.statuses import RunStatus, StepStatus
+from station.contracts.usage import AgentUse, Usage
 from station.contracts.wire import Wire
 
 
@@ -122,6 +123,8 @@ class RunView(RunSummary):
     output: Any = None
     last_seq: int = 0
     """The seq of the last event that this view contains."""
+    usage: Usage | None = None
+    """Of all its attempts so far."""
 
 
 class RunPage(Wire):
@@ -148,6 +151,8 @@ class StepView(Wire):
     completed_at: str | None
     duration_ms: int | None
     next_attempt_at: str | None
+    usage: Usage | None = None
+    agent: AgentUse | None = None
 
 
 class StepPage(Wire):

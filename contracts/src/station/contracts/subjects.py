@@ -48,8 +48,11 @@ STEP_CLAIM = "wf.rpc.step.claim"
 STEP_HEARTBEAT = "wf.rpc.step.heartbeat"
 STEP_REPORT = "wf.rpc.step.report"
 STEP_RELEASE = "wf.rpc.step.release"
+STEP_SPEND = "wf.rpc.step.spend"
 RUNNER_ANNOUNCE = "wf.rpc.runner.announce"
 LETTER_KEEP = "wf.rpc.letter.keep"
+RUNNER_KEEP = "wf.rpc.runner.keep"
+RUNNER_VERSION = "wf.rpc.runner.version"
 
 APPROVAL_DECIDE = "wf.rpc.approval.decide"
 """Answered by the scheduler; only approval-service may ask."""
@@ -59,6 +62,9 @@ INBOX_HEALTH = "wf.rpc.inbox.health"
 
 CANCEL_FILTER = "wf.control.cancel.>"
 STARTED_FILTER = "wf.control.started.*"
+PROGRESS_FILTER = "wf.progress.run.*"
+REMOTE_AGENTS = "agent.>"
+"""Where programs outside answer as agents; ours to ask, theirs to name."""
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 
@@ -106,3 +112,8 @@ def control_started(service: str) -> str:
 def control_cancel(run_id: str) -> str:
     """Where runners learn that attempts of a run must stop."""
     return f"wf.control.cancel.{run_id}"
+
+
+def progress(run_id: str) -> str:
+    """Where runners tell what the agents of a run are doing."""
+    return f"wf.progress.run.{run_id}"

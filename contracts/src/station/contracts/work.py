@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from station.contracts.bounds import Bytes, Count, Seq, Wanted
 from station.contracts.errors import StepError
+from station.contracts.usage import AgentUse, Budget, Usage
 from station.contracts.wire import Wire
 
 MOST_BODY_BYTES = 64 * 1024
@@ -27,6 +28,12 @@ class StepTask(Wire):
     """Per attempt, from the moment it is claimed."""
     idempotency_key: str
     """``run_id:step_id:attempt``."""
+    digest: str | None = None
+    """Version of the agent that the run is bound to; None lets the runner take the one it has now."""
+    budget: Budget | None = None
+    """What the attempt may use, as far as that was known when it was dispatched."""
+    metered: bool = False
+    """Whether every call of a model or a tool must be announced first: others spend from the same budget."""
 
 
 class StepRef(Wire):
@@ -96,6 +103,10 @@ class StepResult(Wire):
     cancelled: bool = False
     """The runner stopped it because it was told to."""
     duration_ms: int = 0
+    usage: Usage | None = None
+    """Whatever the outcome; None if nothing was counted."""
+    agent: AgentUse | None = None
+    """None if the work never got as far as an agent."""
 
 
 class ReportResults(Wire):
@@ -130,6 +141,24 @@ class ReleaseSteps(Wire):
     runner: str
     boot: Count
     steps: tuple[HeldStep, ...]
+
+
+class SpendStep(Wire):
+    """Before a metered attempt calls a model or a tool: what it has used so far."""
+
+    runner: str
+    boot: Count
+    step: HeldStep
+    usage: Usage
+    tool: bool = False
+    """Whether the call is one of a tool; else of a model."""
+
+
+class SpendAnswer(Wire):
+    """May it go on?"""
+
+    exceeded: str | None = None
+    """Which budget is used up, in words; then nothing more may be sent."""
 
 
 class CancelSteps(Wire):

@@ -11,9 +11,8 @@ from station.agent_runner.catalog import AGENTS, SUFFIX, Catalog, load_catalog
 from station.agent_runner.scheduler import Scheduler
 from station.agent_runner.spool import Identity
 from station.contracts import subjects
-from station.contracts.agents import AnnounceRunner
+from station.contracts.agents import Announced, AnnounceRunner
 from station.contracts.errors import Failure
-from station.contracts.work import Done
 from station.runtime.errors import Refused
 from station.runtime.logging import get_logger
 
@@ -62,7 +61,7 @@ class Announcer:
             problems=self.catalog.problems,
         )
         try:
-            await self._scheduler.ask(subjects.RUNNER_ANNOUNCE, message, Done)
+            await self._scheduler.ask(subjects.RUNNER_ANNOUNCE, message, Announced)
         except Refused as refused:
             if refused.failure != self._refusal:
                 log.error("announcement_refused", code=refused.failure.code, detail=refused.failure.detail)

@@ -46,7 +46,9 @@ from station.scheduler.handlers.letters import Letters
 from station.scheduler.handlers.queries import Queries
 from station.scheduler.handlers.runners import Runners
 from station.scheduler.handlers.runs import RunCommands
+from station.scheduler.handlers.spending import Spending
 from station.scheduler.handlers.steps import StepRequests
+from station.scheduler.handlers.versions import Versions
 from station.scheduler.handlers.workflows import Workflows
 from station.scheduler.housekeeping import Housekeeping
 from station.scheduler.settings import Settings
@@ -110,6 +112,7 @@ class Scheduler:
         self.figures = Figures()
         self.sweep = Sweep(reader=reader, timers=self.timers, attempts=self.attempts, now=now)
         self.catalog = Catalog(writer, now)
+        self.versions = Versions(writer, reader, now)
         self.runners = Runners(writer, now)
         self.definitions = Definitions(
             writer=writer, reader=reader, programs=self.programs, catalog=self.catalog, now=now
@@ -132,6 +135,7 @@ class Scheduler:
         """Take up everything that the store holds."""
         for part in (self.catalog, self.runners, self.relay, self.timers, self.attempts, self.figures):
             await part.load(self.reader)
+        await self.versions.load()
         await self.definitions.load()
 
     def watch(self, bus: Bus, spans: Spans) -> None:
@@ -160,6 +164,7 @@ class Scheduler:
 
     def answerers(self, bus: Bus, database: Path) -> Answerers:
         """Give those who answer requests."""
+        spending = Spending(self.engine)
         return Answerers(
             runs=self.runs,
             workflows=Workflows(self.definitions, self.reader, bus, self.now),
@@ -169,11 +174,15 @@ class Scheduler:
                 reconcile=self.reconcile,
                 catalog=self.catalog,
                 runners=self.runners,
+                versions=self.versions,
+                spending=spending,
                 reader=self.reader,
             ),
             approvals=Approvals(self.engine, self.reader, self.idempotency, bus),
             queries=Queries(reader=self.reader, engine=self.engine, relay=self.relay, attempts=self.attempts, bus=bus),
             catalog=self.catalog,
+            versions=self.versions,
+            spending=spending,
             doctor=Doctor(database, self.engine.writer),
             letters=Letters(self.letters),
         )

@@ -12,7 +12,9 @@ from station.scheduler.handlers.health import Doctor
 from station.scheduler.handlers.letters import Letters
 from station.scheduler.handlers.queries import Queries
 from station.scheduler.handlers.runs import RunCommands
+from station.scheduler.handlers.spending import Spending
 from station.scheduler.handlers.steps import StepRequests
+from station.scheduler.handlers.versions import Versions
 from station.scheduler.handlers.workflows import Workflows
 
 
@@ -25,6 +27,8 @@ class Answerers(msgspec.Struct, frozen=True, kw_only=True):
     approvals: Approvals
     queries: Queries
     catalog: Catalog
+    versions: Versions
+    spending: Spending
     doctor: Doctor
     letters: Letters
 
@@ -59,7 +63,10 @@ def endpoints(by: Answerers) -> tuple[Endpoint, ...]:
         Endpoint(subjects.STEP_HEARTBEAT, work.Heartbeat, by.steps.heartbeat),
         Endpoint(subjects.STEP_REPORT, work.ReportResults, by.steps.report),
         Endpoint(subjects.STEP_RELEASE, work.ReleaseSteps, by.steps.release),
+        Endpoint(subjects.STEP_SPEND, work.SpendStep, by.spending.spend),
         Endpoint(subjects.RUNNER_ANNOUNCE, agents.AnnounceRunner, by.steps.announce),
+        Endpoint(subjects.RUNNER_KEEP, agents.KeepVersions, by.versions.keep),
+        Endpoint(subjects.RUNNER_VERSION, agents.GetVersion, by.versions.get),
         Endpoint(subjects.LETTER_KEEP, work.KeepLetter, by.letters.keep),
         Endpoint(subjects.APPROVAL_DECIDE, approvals.DecideApproval, by.approvals.decide),
     )

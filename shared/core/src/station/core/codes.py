@@ -53,6 +53,7 @@ class Code(StrEnum):
     APPROVAL_WITHOUT_DEADLINE = "approval_without_deadline"
     UNWRITTEN_PATH = "unwritten_path"
     RETRY_IGNORED = "retry_ignored"
+    BUDGET_IGNORED = "budget_ignored"
     TIMEOUT_IGNORED = "timeout_ignored"
     SCHEMA_INCOMPATIBLE = "schema_incompatible"
 
@@ -102,6 +103,7 @@ MEANINGS: MappingProxyType[Code, Meaning] = MappingProxyType(
         Code.APPROVAL_WITHOUT_DEADLINE: Meaning("warning", "An approval that may wait for ever."),
         Code.UNWRITTEN_PATH: Meaning("warning", "A path that no state on some way in has written."),
         Code.RETRY_IGNORED: Meaning("warning", "A `retry` on an action that is never tried again."),
+        Code.BUDGET_IGNORED: Meaning("warning", "A `budget` on an action that spends nothing."),
         Code.TIMEOUT_IGNORED: Meaning("warning", "A `timeoutSeconds` on a `timer.wait`, which waits for its moment."),
         Code.SCHEMA_INCOMPATIBLE: Meaning("warning", "What is given to an agent cannot fit its input schema."),
     }

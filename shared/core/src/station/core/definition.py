@@ -37,6 +37,15 @@ class Retry(Node, frozen=True, kw_only=True):
     """Error types that are tried again; None is every retryable one."""
 
 
+class BudgetLimits(Node, frozen=True, kw_only=True):
+    """What agents may use; None is no limit."""
+
+    max_tokens: int | None = None
+    """Input and output together."""
+    max_cost_usd: Number | None = None
+    max_tool_calls: int | None = None
+
+
 class Operation(Node, frozen=True, kw_only=True, tag_field="type", tag="operation"):
     """One action: an agent, an approval, a signal or a timer."""
 
@@ -49,6 +58,8 @@ class Operation(Node, frozen=True, kw_only=True, tag_field="type", tag="operatio
     result_path: str | None = None
     """None is the default of the scope: `steps.<name>` at the top, `result` inside."""
     on_error: str | None = None
+    budget: BudgetLimits | None = None
+    """Of the step, all its attempts together; for agents."""
     next: str | None = None
     end: bool = False
 
@@ -147,6 +158,8 @@ class Definition(Node, frozen=True, kw_only=True):
     timeout_seconds: Number | None = None
     """The deadline of a run, counted from its start."""
     labels: dict[str, str] = {}
+    budget: BudgetLimits | None = None
+    """Of a run, all its agents together."""
 
 
 def to_canonical(definition: Definition) -> dict[str, Any]:

@@ -38,6 +38,7 @@ def create(event: Event) -> Run:
         created_at=event.at,
         deadline_at=data.deadline_at,
         traceparent=data.traceparent,
+        agents=data.agents,
         root=root,
         seq=event.seq,
         last_at=event.at,
@@ -126,10 +127,6 @@ def _signal_consumed(run: Run, event: Event, data: facts.SignalConsumed) -> None
     run.changes.signals[signal.signal_id] = signal
 
 
-def _late_result_ignored(_: Run, __: Event, ___: facts.LateResultIgnored) -> None:
-    """An audit note changes nothing."""
-
-
 _APPLY: dict[type[Any], Callable[[Run, Event, Any], None]] = {
     facts.RunStarted: _run_started,
     facts.RunPaused: _run_paused,
@@ -153,5 +150,5 @@ _APPLY: dict[type[Any], Callable[[Run, Event, Any], None]] = {
     facts.ApprovalTimedOut: evolve_steps.approval_timed_out,
     facts.SignalReceived: _signal_received,
     facts.SignalConsumed: _signal_consumed,
-    facts.LateResultIgnored: _late_result_ignored,
+    facts.LateResultIgnored: evolve_steps.late_result_ignored,
 }

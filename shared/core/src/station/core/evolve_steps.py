@@ -9,7 +9,9 @@ from msgspec import UNSET
 from station.contracts import events as facts
 from station.contracts.events import Event
 from station.contracts.statuses import ApprovalStatus, StepStatus
+from station.contracts.usage import Usage
 from station.core.run import Approval, Children, Closed, Decided, Run, Step
+from station.core.spending import total
 from station.core.tally import tally
 
 
@@ -35,6 +37,7 @@ def step_succeeded(run: Run, event: Event, data: facts.StepSucceeded) -> None:
     tally(run, step, -1)
     step.output = data.output
     step.reported = _is_runner(event.actor)
+    _use(run, step, data)
     finish(run, step, event.at, StepStatus.SUCCEEDED)
 
 
@@ -53,6 +56,7 @@ def _fail(run: Run, event: Event, data: facts.StepFailed | facts.StepTimedOut, s
     tally(run, step, -1)
     step.error = data.error
     step.reported = _is_runner(event.actor)
+    _use(run, step, data)
     if data.output is not UNSET:
         step.output = data.output
     elif step.children is not None:
@@ -68,6 +72,7 @@ def step_cancelled(run: Run, event: Event, data: facts.StepCancelled) -> None:
     """An attempt was stopped; an approval it asked for is closed."""
     step = run.open[event.step_id or ""]
     tally(run, step, -1)
+    _use(run, step, data)
     if data.output is not UNSET:
         step.output = data.output
     if step.children is not None:
@@ -99,15 +104,19 @@ def step_retry_scheduled(run: Run, event: Event, data: facts.StepRetryScheduled)
         entered_at=event.at,
         state_entered_at=failed.state_entered_at,
         wake_at=data.wake_at if data.wake_at > event.at else None,
+        spent=total(failed.spent, failed.usage),
     )
     run.open[step.step_id] = step.scope.current = step
     tally(run, step, 1)
     touch(run, step)
 
 
-def step_redispatched(run: Run, event: Event, _: facts.StepRedispatched) -> None:
+def step_redispatched(run: Run, event: Event, data: facts.StepRedispatched) -> None:
     """The attempt goes back to the queue; its token is void."""
     step = run.open[event.step_id or ""]
+    if data.usage is not None:
+        run.late.add((step.step_id, step.token or 0))
+        _count(run, step, data.usage)
     step.status = StepStatus.PENDING
     step.token = step.runner = step.agent_run_id = step.started_at = step.wake_at = None
     touch(run, step)
@@ -183,6 +192,27 @@ def joined(children: Children) -> Any:
     if children.keys is None:
         return [results.get(index) for index in range(children.total)]
     return {key: results[key] for key in children.keys if key in results}
+
+
+def late_result_ignored(run: Run, event: Event, data: facts.LateResultIgnored) -> None:
+    """A result changes nothing any more; but what it has cost is counted, once."""
+    mark = (event.step_id or "", data.token)
+    if data.usage is not None and mark not in run.late:
+        run.late.add(mark)
+        run.usage = total(run.usage, data.usage)
+
+
+def _use(
+    run: Run, step: Step, data: facts.StepSucceeded | facts.StepFailed | facts.StepTimedOut | facts.StepCancelled
+) -> None:
+    step.agent = data.agent or step.agent
+    _count(run, step, data.usage)
+
+
+def _count(run: Run, step: Step, usage: Usage | None) -> None:
+    if usage is not None:
+        step.usage = total(step.usage, usage)
+        run.usage = total(run.usage, usage)
 
 
 def finish(run: Run, step: Step, at: int, status: StepStatus) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from station.contracts.errors import StepError
+from station.contracts.usage import AgentUse, Usage
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +71,8 @@ class ReportStep(Message, frozen=True, kw_only=True):
     runner: str
     output: Any = None
     error: StepError | None = None
+    usage: Usage | None = None
+    agent: AgentUse | None = None
     next_ids: tuple[str, ...] = ()
     """What attempts that follow become known under, if the runner takes them on at once: as many as it wants."""
     environments: frozenset[str] = frozenset()
@@ -83,6 +86,10 @@ class HandOutAgain(Message, frozen=True, kw_only=True):
     attempt: int
     token: int
     reason: str
+    runner: str | None = None
+    """Who gave it back, if somebody did."""
+    usage: Usage | None = None
+    """What the attempt has used meanwhile."""
 
 
 class WakeStep(Message, frozen=True, kw_only=True):

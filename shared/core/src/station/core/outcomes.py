@@ -24,6 +24,7 @@ from station.contracts.statuses import StepStatus
 from station.core import retries
 from station.core.context import NotAnObjectError, check_writable
 from station.core.definition import Foreach, Operation, Parallel, Retry, State, Switch
+from station.core.messages import ReportStep
 from station.core.paths import parse_path
 from station.core.plain import NotJsonError, plain_json
 from station.core.run import Run, Scope, Step
@@ -32,26 +33,36 @@ from station.core.tasks import step_task
 from station.core.turn import Entry, Turn
 
 
-def succeed(turn: Turn, step: Step, output: Any, actor: str | None = None) -> None:
+def succeed(turn: Turn, step: Step, output: Any, *, actor: str | None = None, report: ReportStep | None = None) -> None:
     """Record the output of an attempt, unless it does not fit: then the attempt fails."""
     try:
         plain, size = plain_json(output)
     except NotJsonError as problem:
         message = f"the output of {step.state_name!r} is not JSON: {problem}"
-        fail(turn, step, StepError(type=ErrorType.VALIDATION, message=message), actor=actor)
+        fail(turn, step, StepError(type=ErrorType.VALIDATION, message=message), actor=actor, report=report)
         return
     error = does_not_fit(turn, step, plain, size)
     if error is not None:
-        fail(turn, step, error, actor=actor)
+        fail(turn, step, error, actor=actor, report=report)
         return
-    turn.emit(StepSucceeded(attempt=step.attempt, output=plain), step.step_id, actor)
+    usage, agent = (None, None) if report is None else (report.usage, report.agent)
+    turn.emit(StepSucceeded(attempt=step.attempt, output=plain, usage=usage, agent=agent), step.step_id, actor)
     advance(turn, step)
 
 
-def fail(turn: Turn, step: Step, error: StepError, *, timed_out: bool = False, actor: str | None = None) -> None:
+def fail(
+    turn: Turn,
+    step: Step,
+    error: StepError,
+    *,
+    timed_out: bool = False,
+    actor: str | None = None,
+    report: ReportStep | None = None,
+) -> None:
     """Record that an attempt failed."""
     kind = StepTimedOut if timed_out else StepFailed
-    turn.emit(kind(attempt=step.attempt, error=error), step.step_id, actor)
+    usage, agent = (None, None) if report is None else (report.usage, report.agent)
+    turn.emit(kind(attempt=step.attempt, error=error, usage=usage, agent=agent), step.step_id, actor)
     advance(turn, step)
 
 

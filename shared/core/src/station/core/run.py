@@ -13,6 +13,7 @@ import msgspec
 
 from station.contracts.errors import StepError
 from station.contracts.statuses import ApprovalStatus, RunStatus, StepStatus
+from station.contracts.usage import AgentUse, Usage
 from station.core.context import Owned
 
 ScopePath: TypeAlias = tuple[tuple[str | int, ...], ...]
@@ -93,6 +94,12 @@ class Step(msgspec.Struct, kw_only=True, eq=False):
     wake_at: int | None = None
     """When a timer must look at it: back-off over, timed out, deadline, due."""
     children: Children | None = None
+    usage: Usage | None = None
+    """What this attempt has used, as far as runners have told."""
+    agent: AgentUse | None = None
+    """The agent that did its work."""
+    spent: Usage | None = None
+    """What earlier attempts of the same step have used."""
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -165,6 +172,12 @@ class Run(msgspec.Struct, kw_only=True, eq=False):
     root: Scope
     deadline_at: int | None = None
     traceparent: str | None = None
+    agents: dict[str, str] = {}
+    """Digests that the run is bound to, by the name that the definition gives."""
+    usage: Usage | None = None
+    """Of all attempts so far."""
+    late: set[tuple[str, int]] = set()
+    """Tokens whose usage has been counted though they have no outcome, with their step: a report may come again."""
     started_at: int | None = None
     completed_at: int | None = None
     paused: bool = False

@@ -12,6 +12,7 @@ from station.core.definition import Operation
 from station.core.identity import idempotency_key
 from station.core.program import Program
 from station.core.run import Run, Step
+from station.core.spending import left, total
 from station.core.turn import Turn
 
 
@@ -23,6 +24,7 @@ def step_task(turn: Turn, step: Step) -> StepTask:
 def task_of(program: Program, run: Run, step: Step) -> StepTask:
     """Give the task of an ``agent.run`` attempt."""
     state = program.scopes[step.scope.places].states[step.state_name]
+    limits = state.budget if isinstance(state, Operation) else None
     wanted = msgspec.convert(step.input, AgentRunInput)
     name, _, environment = wanted.agent.partition("@")
     return StepTask(
@@ -39,6 +41,9 @@ def task_of(program: Program, run: Run, step: Step) -> StepTask:
             wanted.timeout_seconds, state.timeout_seconds if isinstance(state, Operation) else None
         ),
         idempotency_key=idempotency_key(run.run_id, step.step_id, step.attempt),
+        digest=run.agents.get(wanted.agent),
+        budget=None if limits is None else left(limits, total(step.spent, step.usage)),
+        metered=program.definition.budget is not None,
     )
 
 

@@ -92,11 +92,12 @@ def report(turn: Turn, message: ReportStep) -> None:
     if step is not None and run.ended is None and _holds(step, message) and step.status is StepStatus.RUNNING:
         turn.decision.verdict = "accepted"
         turn.report = message
-        actor = f"runner:{message.runner}"
-        if message.error is None:
-            succeed(turn, step, message.output, actor=actor)
+        actor, error = f"runner:{message.runner}", message.error
+        if error is None:
+            succeed(turn, step, message.output, actor=actor, report=message)
         else:
-            fail(turn, step, _bounded(message.error), timed_out=message.error.type is ErrorType.TIMEOUT, actor=actor)
+            timed_out = error.type is ErrorType.TIMEOUT
+            fail(turn, step, _bounded(error), timed_out=timed_out, actor=actor, report=message)
         return
     if _reported_before(turn, step, message):
         turn.decision.verdict = "accepted"
@@ -104,10 +105,20 @@ def report(turn: Turn, message: ReportStep) -> None:
         return
     turn.decision.verdict = "fenced"
     outcome = "succeeded" if message.error is None else f"{message.error.type}: {message.error.message}"[:500]
+    _note_late(turn, step, message, outcome, message.runner)
+
+
+def _note_late(turn: Turn, step: Step | None, message: ReportStep | HandOutAgain, outcome: str, runner: str) -> None:
     turn.emit(
-        LateResultIgnored(attempt=message.attempt, token=message.token, outcome=outcome, reason=_why_late(turn, step)),
+        LateResultIgnored(
+            attempt=message.attempt,
+            token=message.token,
+            outcome=outcome,
+            reason=_why_late(turn, step),
+            usage=message.usage,
+        ),
         message.step_id,
-        f"runner:{message.runner}",
+        f"runner:{runner}",
     )
 
 
@@ -127,8 +138,10 @@ def hand_out_again(turn: Turn, message: HandOutAgain) -> None:
     step = run.open.get(message.step_id)
     held = step is not None and step.attempt == message.attempt and step.token == message.token
     if step is None or not held or step.status is not StepStatus.RUNNING or run.ended is not None:
+        if message.usage is not None and message.runner is not None:
+            _note_late(turn, step, message, "cancelled", message.runner)  # it was stopped, and what it cost is known
         return
-    turn.emit(StepRedispatched(attempt=step.attempt, reason=message.reason), step.step_id)
+    turn.emit(StepRedispatched(attempt=step.attempt, reason=message.reason, usage=message.usage), step.step_id)
     if not run.paused:
         turn.decision.tasks.append(step_task(turn, step))
 

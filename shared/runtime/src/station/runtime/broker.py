@@ -61,10 +61,17 @@ RIGHTS: Mapping[str, Rights] = {
     ),
     "gateway": Rights(
         publish=("wf.rpc.run.>", "wf.rpc.workflow.>", "wf.rpc.query.>", "wf.rpc.inbox.>"),
-        subscribe=("wf.event.>", subjects.STARTED_FILTER, _DISCOVERY),
+        subscribe=("wf.event.>", subjects.PROGRESS_FILTER, subjects.STARTED_FILTER, _DISCOVERY),
     ),
     "agent-runner": Rights(
-        publish=("wf.rpc.step.>", "wf.rpc.runner.>", subjects.LETTER_KEEP, *_takes(subjects.RUNNER_CONSUMER)),
+        publish=(
+            "wf.rpc.step.>",
+            "wf.rpc.runner.>",
+            subjects.LETTER_KEEP,
+            subjects.PROGRESS_FILTER,
+            subjects.REMOTE_AGENTS,
+            *_takes(subjects.RUNNER_CONSUMER),
+        ),
         subscribe=(subjects.CANCEL_FILTER, subjects.STARTED_FILTER, _DISCOVERY),
     ),
     "approval-service": Rights(
@@ -80,7 +87,7 @@ RIGHTS: Mapping[str, Rights] = {
     # Other systems, with their ordinary NATS client: start and signal runs, ask, and follow what happens.
     "external": Rights(
         publish=("wf.task.run.*", subjects.RESUME_FILTER, "wf.rpc.run.>", "wf.rpc.query.>", _DISCOVERY),
-        subscribe=("wf.event.>",),
+        subscribe=("wf.event.>", subjects.PROGRESS_FILTER, subjects.REMOTE_AGENTS),
     ),
     # The command line and its doctor: ask and look, change nothing that the API could not.
     "cli": Rights(
@@ -92,7 +99,7 @@ RIGHTS: Mapping[str, Rights] = {
             "$JS.API.CONSUMER.INFO.>",
             _DISCOVERY,
         ),
-        subscribe=("wf.event.>",),
+        subscribe=("wf.event.>", subjects.PROGRESS_FILTER),
     ),
 }
 

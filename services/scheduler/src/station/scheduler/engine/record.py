@@ -49,14 +49,14 @@ def record_creation(unit: Unit, run: Run, last_hash: str) -> None:
 
 def record_move(unit: Unit, run: Run, last_hash: str, hash_before: str) -> None:
     """Add the update of the run's row; it fails unless the stored history is the one that the turn was decided on."""
-    status = run.status
+    status, usage = run.status, rows.text_or_none(run.usage)
     if run.ended is None:
-        unit.add_guarded(sql.MOVE_RUN, (status, run.seq, last_hash, run.started_at, run.run_id, hash_before))
+        unit.add_guarded(sql.MOVE_RUN, (status, run.seq, last_hash, run.started_at, usage, run.run_id, hash_before))
         return
     error = rows.text_or_none(run.error)
     unit.add_guarded(
         sql.END_RUN,
-        (status, run.seq, last_hash, run.started_at, error, run.completed_at, run.run_id, hash_before),
+        (status, run.seq, last_hash, run.started_at, usage, error, run.completed_at, run.run_id, hash_before),
     )
     _, __, context, output = rows.document_row(run)
     unit.add(sql.END_DOCUMENT, (context, output, run.run_id))
@@ -156,6 +156,8 @@ def _record_step(unit: Unit, run_id: str, step: Step) -> None:
             step.started_at,
             step.completed_at,
             step.wake_at,
+            rows.text_or_none(step.usage),
+            rows.text_or_none(step.agent),
             run_id,
             step.entered_seq,
             step.attempt,

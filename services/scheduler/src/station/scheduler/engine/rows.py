@@ -26,7 +26,7 @@ def text_or_none(value: Any) -> str | None:
 
 RUN_COLUMNS = (
     "run_id", "workflow_id", "revision", "environment", "status", "seq", "error", "labels", "started_by",
-    "created_at", "started_at", "completed_at", "deadline_at",
+    "created_at", "started_at", "completed_at", "deadline_at", "usage",
 )  # fmt: skip
 
 
@@ -35,6 +35,7 @@ def run_row(run: Run) -> tuple[Any, ...]:
     return (
         run.run_id, run.workflow_id, run.version, run.environment, run.status, run.seq, text_or_none(run.error),
         text(run.labels), run.started_by, run.created_at, run.started_at, run.completed_at, run.deadline_at,
+        text_or_none(run.usage),
     )  # fmt: skip
 
 
@@ -55,7 +56,7 @@ def document_row(run: Run) -> tuple[Any, ...]:
 STEP_COLUMNS = (
     "run_id", "entered_seq", "attempt", "step_id", "state_name", "state_type", "branch_path", "foreach_index",
     "visit", "action", "status", "input", "output", "error", "agent_run_id", "token", "runner", "signal",
-    "entered_at", "started_at", "completed_at", "wake_at",
+    "entered_at", "started_at", "completed_at", "wake_at", "usage", "agent",
 )  # fmt: skip
 
 
@@ -66,7 +67,7 @@ def step_row(run_id: str, step: Step) -> tuple[Any, ...]:
         run_id, step.entered_seq, step.attempt, step.step_id, step.state_name, step.state_type, text(scope.path),
         scope.foreach_index, step.visit, step.action, step.status, text_or_none(step.input), step_output(step),
         text_or_none(step.error), step.agent_run_id, step.token, step.runner, step.signal, step.entered_at,
-        step.started_at, step.completed_at, step.wake_at,
+        step.started_at, step.completed_at, step.wake_at, text_or_none(step.usage), text_or_none(step.agent),
     )  # fmt: skip
 
 

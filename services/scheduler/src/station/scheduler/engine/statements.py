@@ -19,16 +19,17 @@ INSERT_KEY = _insert("idempotency_keys", ("principal", "key", "fingerprint", "an
 INSERT_DEAD_LETTER = _insert("dead_letters", ("subject", "body", "reason", "at"))
 
 MOVE_RUN = """
-UPDATE workflow_runs SET status = ?, seq = ?, last_hash = ?, started_at = ? WHERE run_id = ? AND last_hash = ?
+UPDATE workflow_runs SET status = ?, seq = ?, last_hash = ?, started_at = ?, usage = ?
+WHERE run_id = ? AND last_hash = ?
 """
 END_RUN = """
-UPDATE workflow_runs SET status = ?, seq = ?, last_hash = ?, started_at = ?, error = ?, completed_at = ?
+UPDATE workflow_runs SET status = ?, seq = ?, last_hash = ?, started_at = ?, usage = ?, error = ?, completed_at = ?
 WHERE run_id = ? AND last_hash = ?
 """
 END_DOCUMENT = "UPDATE workflow_run_documents SET context = ?, output = ? WHERE run_id = ?"
 UPDATE_STEP = """
 UPDATE workflow_run_steps SET status = ?, output = ?, error = ?, agent_run_id = ?, token = ?, runner = ?,
-    signal = ?, started_at = ?, completed_at = ?, wake_at = ?
+    signal = ?, started_at = ?, completed_at = ?, wake_at = ?, usage = ?, agent = ?
 WHERE run_id = ? AND entered_seq = ? AND attempt = ?
 """
 UPSERT_APPROVAL = (

@@ -87,9 +87,13 @@ class Catalog:
             for agent in agents.values()
         }
 
-    def check(self, program: Program, environment: str) -> None:
-        """Refuse a start whose agents are not there: before the run exists, not in the middle of it."""
+    def bind(self, program: Program, environment: str) -> dict[str, str]:
+        """Give the digest of every agent that a definition names, by the name it has there.
+
+        A start whose agents are not there is refused: before the run exists, not in the middle of it.
+        """
         problems: list[Problem] = []
+        digests: dict[str, str] = {}
         for name in sorted(program.agents):
             agent, _, elsewhere = name.partition("@")
             place = elsewhere or environment
@@ -100,7 +104,9 @@ class Catalog:
                     f"No runner has announced the environment {place!r}. Known: {self._listed(self._agents)}."
                     " Is the agent-runner up, and is there a folder of that name in STATION_ENVIRONMENTS_DIR?",
                 )
-            if agent not in known:
+            if agent in known:
+                digests[name] = known[agent].digest
+            else:
                 problems.append(
                     Problem(
                         "agent_not_found",
@@ -113,6 +119,7 @@ class Catalog:
             raise refusals.invalid(
                 "agent_not_found", " ".join(problem.message for problem in problems), tuple(problems)
             )
+        return digests
 
     async def list(self, request: ListAgents, _: RpcContext) -> AgentList:
         """Show agents, of one environment or all, by one name or all."""

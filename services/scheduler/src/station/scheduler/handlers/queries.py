@@ -15,6 +15,7 @@ from station.contracts.runs import (
     RunView,
     StepPage,
 )
+from station.contracts.usage import Usage
 from station.runtime.bus import Bus
 from station.runtime.rpc import RpcContext
 from station.scheduler.engine.attempts import Attempts
@@ -25,7 +26,7 @@ from station.scheduler.handlers import paging, refusals, run_lists, views
 from station.scheduler.handlers.waiting import OpenStep
 from station.scheduler.store.reader import Reader, Row
 
-_RUN = f"SELECT {views.SUMMARY_COLUMNS}, r.seq FROM workflow_runs r WHERE r.run_id = ?"  # noqa: S608 - our own names
+_RUN = f"SELECT {views.SUMMARY_COLUMNS}, r.seq, r.usage FROM workflow_runs r WHERE r.run_id = ?"  # noqa: S608 - our own names
 _DOCUMENT = "SELECT input, context, output FROM workflow_run_documents WHERE run_id = ?"
 _OPEN = """
 SELECT run_id, state_name, state_type, action, status, signal, wake_at FROM workflow_run_steps
@@ -69,6 +70,7 @@ class Queries:
             context=msgspec.json.decode(context or "{}"),
             output=None if output is None else msgspec.json.decode(output),
             last_seq=row[12],
+            usage=None if row[13] is None else msgspec.json.decode(row[13], type=Usage),
         )
 
     async def _live(self, run_id: str) -> RunView | None:

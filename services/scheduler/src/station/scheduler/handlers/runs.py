@@ -164,7 +164,7 @@ class RunCommands:
         program = await self._definitions.program(head.workflow_id, revision)
         environment = request.environment or head.environment or "default"
         self._check_input(request, program)
-        self._catalog.check(program, environment)
+        agents = self._catalog.bind(program, environment)
         now, seconds = self._now(), program.definition.timeout_seconds
         created = Event(
             run_id=run_id,
@@ -180,6 +180,7 @@ class RunCommands:
                 started_by=request.actor,
                 deadline_at=None if seconds is None else now + round(seconds * 1000),
                 traceparent=request.traceparent or (context.traceparent if context else None),
+                agents=agents,
             ),
         )
         try:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from station.contracts.agents import AnnounceRunner
+from station.contracts.agents import Announced, AnnounceRunner
 from station.contracts.work import (
     Assignment,
     Claim,
@@ -36,6 +36,8 @@ from station.scheduler.engine.reconcile import Reconcile
 from station.scheduler.handlers import refusals
 from station.scheduler.handlers.catalog import Catalog
 from station.scheduler.handlers.runners import Runners
+from station.scheduler.handlers.spending import Spending
+from station.scheduler.handlers.versions import Versions
 from station.scheduler.store.reader import Reader
 
 log = get_logger("steps")
@@ -66,6 +68,8 @@ class StepRequests:
         reconcile: Reconcile,
         catalog: Catalog,
         runners: Runners,
+        versions: Versions,
+        spending: Spending,
         reader: Reader,
     ) -> None:
         self._engine = engine
@@ -73,6 +77,8 @@ class StepRequests:
         self._reconcile = reconcile
         self._catalog = catalog
         self._runners = runners
+        self._versions = versions
+        self._spending = spending
         self._reader = reader
 
     async def claim(self, request: ClaimSteps, _: RpcContext) -> Claims:
@@ -116,6 +122,8 @@ class StepRequests:
             wants -= len(next_ids)
             reports.append((result.run_id, _report(result, runner, next_ids, environments)))
         answers = await self._engine.submit_many(reports)
+        for result in request.results:
+            self._spending.reported(result)
         if environments:
             await self._void_if_outdated(request.runner, request.boot)
         verdicts: list[Verdict] = [
@@ -166,7 +174,7 @@ class StepRequests:
         )
         return Done()
 
-    async def announce(self, request: AnnounceRunner, _: RpcContext) -> Done:
+    async def announce(self, request: AnnounceRunner, _: RpcContext) -> Announced:
         """Take a runner's catalog; what its earlier boots held is handed out anew."""
         self._check_boot(request.runner, request.boot)
         await self._catalog.announce(request)
@@ -174,7 +182,7 @@ class StepRequests:
         if self._runners.note(request.runner, request.boot):
             await self._reconcile.runner_restarted(request.runner, request.boot)
             await self._runners.keep(request.runner, request.boot)
-        return Done()
+        return Announced(missing=self._versions.missing(agent.digest for agent in request.agents))
 
     async def _void_if_outdated(self, runner: str, boot: int) -> None:
         """A new start may have been announced while the claim of an older one was being decided, and not seen it."""
@@ -218,7 +226,12 @@ def _report(
 ) -> messages.AnyMessage:
     if result.cancelled:
         return messages.HandOutAgain(
-            step_id=result.step_id, attempt=result.attempt, token=result.token, reason=f"{runner} was told to stop"
+            step_id=result.step_id,
+            attempt=result.attempt,
+            token=result.token,
+            reason=f"{runner} was told to stop",
+            runner=runner,
+            usage=result.usage,
         )
     return messages.ReportStep(
         step_id=result.step_id,
@@ -227,6 +240,8 @@ def _report(
         runner=runner,
         output=result.output,
         error=result.error,
+        usage=result.usage,
+        agent=result.agent,
         next_ids=next_ids,
         environments=environments,
     )

@@ -11,6 +11,7 @@ from station.contracts.errors import StepError
 from station.contracts.events import PublishedEvent
 from station.contracts.runs import RunSummary, RunView, StepView
 from station.contracts.statuses import ApprovalStatus, RunStatus, StepStatus
+from station.contracts.usage import AgentUse, Usage
 from station.core.instants import to_text
 from station.core.run import Approval, Run
 from station.scheduler.handlers.waiting import OpenStep, current_states, open_steps, waiting_for
@@ -46,6 +47,7 @@ def run_view(run: Run) -> RunView:
         context=run.context,
         output=run.output,
         last_seq=run.seq,
+        usage=run.usage,
     )
 
 
@@ -80,7 +82,7 @@ def run_summary(row: Row, steps: list[OpenStep]) -> RunSummary:
 
 
 STEP_COLUMNS = """step_id, state_name, state_type, branch_path, foreach_index, visit, attempt, action, status, input,
-output, error, agent_run_id, started_at, completed_at, wake_at, entered_seq"""
+output, error, agent_run_id, started_at, completed_at, wake_at, entered_seq, usage, agent"""
 
 
 def step_view(row: Row) -> StepView:
@@ -105,6 +107,8 @@ def step_view(row: Row) -> StepView:
         completed_at=instant(completed),
         duration_ms=None if started is None or completed is None else max(0, completed - started),
         next_attempt_at=instant(row[15]) if waits_for_retry else None,
+        usage=None if row[17] is None else _decode(row[17], type=Usage),
+        agent=None if row[18] is None else _decode(row[18], type=AgentUse),
     )
 
 

@@ -110,6 +110,9 @@ def check_action(findings: Findings, state: Object, pointer: str) -> None:
     if "retry" in state and action != AGENT_RUN:
         message = f"retry is ignored: {action} is never tried again"
         findings.warning(Code.RETRY_IGNORED, f"{pointer}/retry", message, "leave it out")
+    if "budget" in state and action != AGENT_RUN:
+        message = f"the budget is ignored: {action} spends nothing"
+        findings.warning(Code.BUDGET_IGNORED, f"{pointer}/budget", message, "leave it out")
     if "timeoutSeconds" in state and action == TIMER_WAIT:
         message = "timeoutSeconds is ignored: a timer.wait always waits for its moment"
         findings.warning(Code.TIMEOUT_IGNORED, f"{pointer}/timeoutSeconds", message, "leave it out, or wait for less")

@@ -104,6 +104,20 @@ def _item_name(findings: Findings, value: Any, pointer: str) -> None:
         findings.error(Code.BAD_VALUE, pointer, f"{shown(value)} cannot be the name of an item", hint)
 
 
+def _budget(findings: Findings, value: Any, pointer: str) -> None:
+    if check_object(findings, value, pointer, _BUDGET, "a budget") and not value:
+        findings.error(Code.BAD_VALUE, pointer, "an empty budget limits nothing", f"give one of {', '.join(_BUDGET)}")
+
+
+_MOST = 2**53 - 1
+_BUDGET: Mapping[str, Field] = MappingProxyType(
+    {
+        "maxTokens": Field(integer(least=0, most=_MOST)),
+        "maxCostUsd": Field(number(least=0, most=_MOST)),
+        "maxToolCalls": Field(integer(least=0, most=_MOST)),
+    }
+)
+
 _DEFINITION: Mapping[str, Field] = MappingProxyType(
     {
         "id": Field(_workflow_id, required=True),
@@ -116,6 +130,7 @@ _DEFINITION: Mapping[str, Field] = MappingProxyType(
         "states": Field(list_of(anything, least=1), required=True),
         "timeoutSeconds": _SECONDS,
         "labels": Field(labels),
+        "budget": Field(_budget),
     }
 )
 
@@ -154,6 +169,7 @@ STATES: Mapping[str, Mapping[str, Field]] = MappingProxyType(
             "input": Field(json_object),
             "timeoutSeconds": _SECONDS,
             "retry": Field(_retry),
+            "budget": Field(_budget),
             "resultPath": _PATH,
             "onError": Field(name),
         },

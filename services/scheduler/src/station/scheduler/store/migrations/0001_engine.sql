@@ -51,6 +51,7 @@ CREATE TABLE workflow_runs (
     started_at INTEGER,
     completed_at INTEGER,
     deadline_at INTEGER,
+    usage TEXT,
     FOREIGN KEY (workflow_id, revision) REFERENCES workflow_definitions (workflow_id, revision),
     CHECK ((completed_at IS NOT NULL) = (status IN ('COMPLETED', 'FAILED', 'CANCELLED', 'TIMED_OUT')))
 ) STRICT, WITHOUT ROWID;
@@ -153,6 +154,8 @@ CREATE TABLE workflow_run_steps (
     started_at INTEGER,
     completed_at INTEGER,
     wake_at INTEGER,
+    usage TEXT,
+    agent TEXT,
     PRIMARY KEY (run_id, entered_seq, attempt),
     CHECK ((completed_at IS NOT NULL) = (status IN ('SUCCEEDED', 'FAILED', 'CANCELLED', 'TIMED_OUT')))
 ) STRICT, WITHOUT ROWID;
@@ -294,6 +297,15 @@ CREATE TABLE agents (
     announced_by TEXT NOT NULL,
     updated_at INTEGER NOT NULL,
     PRIMARY KEY (environment, name)
+) STRICT, WITHOUT ROWID;
+
+-- Every version that was ever announced: a run that began with one can go on with it.
+CREATE TABLE agent_versions (
+    digest TEXT PRIMARY KEY,
+    environment TEXT NOT NULL,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    kept_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE environments (
