@@ -39,6 +39,7 @@ from station.scheduler.handlers.runners import Runners
 from station.scheduler.handlers.runs import RunCommands
 from station.scheduler.handlers.spending import Spending
 from station.scheduler.handlers.steps import StepRequests
+from station.scheduler.handlers.versions import Versions
 from tests.simulation.broker import Broker, Connection
 from tests.simulation.process import Process
 from tests.simulation.store import SimulatedReader, SimulatedWriter, Store
@@ -150,6 +151,8 @@ class Life:
             reconcile=self.reconcile,
             catalog=self.catalog,
             runners=self.runners,
+            versions=Versions(self.writer, self.reader, now),
+            spending=Spending(self.engine),
             reader=self.reader,
         )
 

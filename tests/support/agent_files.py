@@ -2,11 +2,14 @@
 
 from pathlib import Path
 from textwrap import dedent
+from typing import cast
 
 from station.agent_runner.agent import Agent
 from station.agent_runner.backends.protocol import AgentCall, Backend
 from station.agent_runner.backends.registry import Backends, all_backends
-from station.agent_runner.catalog import load_catalog
+from station.agent_runner.catalog import Catalog, load_catalog
+from station.agent_runner.scheduler import Scheduler
+from station.agent_runner.versions import Versions
 
 ENVIRONMENT = "test"
 
@@ -26,6 +29,11 @@ async def load_agent(root: Path, name: str, text: str, backends: Backends | None
     agent = catalog.find(ENVIRONMENT, name)
     assert agent is not None, catalog.problems
     return agent
+
+
+def found_in(catalog: Catalog) -> Versions:
+    """The agents of a catalog, where nobody keeps older versions."""
+    return Versions(Path("environments"), lambda: catalog, all_backends(), scheduler=cast("Scheduler", None))
 
 
 def call_of(

@@ -17,7 +17,7 @@ from station.agent_runner.executors.protocol import Outcome
 from station.agent_runner.held import Held
 from station.contracts.errors import ErrorType
 from station.contracts.work import Claim, StepTask
-from tests.support.agent_files import ENVIRONMENT, write_agent
+from tests.support.agent_files import ENVIRONMENT, found_in, write_agent
 
 MAX_OUTPUT = 64 * 1024
 UNTIL_STOPPED = 20.0
@@ -118,7 +118,7 @@ async def execute(root: Path, front_matter: str, timeout: float | None = None) -
     write_agent(root, "subject", f"---\n{front_matter.strip()}\n---\nThe task: {{{{task}}}}\n")
     catalog = await load_catalog(root, all_backends())
     assert not catalog.problems
-    executor = AgentRun(lambda: catalog, max_output_bytes=MAX_OUTPUT)
+    executor = AgentRun(found_in(catalog), max_output_bytes=MAX_OUTPUT)
     return await executor.execute(held_for("subject", timeout))
 
 

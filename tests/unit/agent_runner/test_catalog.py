@@ -1,15 +1,15 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from station.agent_runner.agent import Agent
 from station.agent_runner.backends.registry import all_backends
 from station.agent_runner.catalog import Catalog, load_catalog
 from station.agent_runner.executors.agent_run import AgentRun
-from station.agent_runner.prompts import render
+from station.agent_runner.prompts import history_of, render, render_messages, text_of
 from station.contracts.errors import ErrorType
-from tests.support.agent_files import load_agent, write_agent
+from tests.support.agent_files import found_in, load_agent, write_agent
 from tests.support.backend_conformance import held_for
 
 DATA = Path(__file__).parents[2] / "data" / "agents_runner"
@@ -109,7 +109,7 @@ async def test_a_body_of_several_roles_renders_to_one_text(tmp_path: Path) -> No
 
 
 async def execute(catalog: Catalog, agent: str, **fields: object) -> tuple[object, object, str]:
-    outcome = await AgentRun(lambda: catalog, max_output_bytes=1000).execute(held_for(agent, **fields))  # pyright: ignore[reportArgumentType]
+    outcome = await AgentRun(found_in(catalog), max_output_bytes=1000).execute(held_for(agent, **fields))  # pyright: ignore[reportArgumentType]
     assert outcome.error is not None
     return outcome.error.type, outcome.error.retryable, outcome.error.message
 
@@ -128,7 +128,7 @@ async def test_an_agent_whose_model_nothing_runs_fails_clearly() -> None:
 
 async def test_a_backend_that_crashes_is_an_internal_error(tmp_path: Path) -> None:
     agent = await load_agent(tmp_path, "a", "---\nmodel: scripted\nscripted: [{answer: 1}]\n---\n")
-    broken = Agent(summary=agent.summary, folder=agent.folder, prompt=agent.prompt, backend=agent.backend, options=None)
+    broken = msgspec.structs.replace(agent, options=None)
     kind, retryable, message = await execute(Catalog(agents={("test", "a"): broken}), "a")
     assert (kind, retryable) == (ErrorType.INTERNAL, True)
     assert "TypeError" in message
@@ -138,7 +138,7 @@ async def test_a_timeout_of_the_backends_own_is_not_the_steps(tmp_path: Path) ->
     agent = await load_agent(tmp_path, "a", "---\nmodel: scripted\nscripted: [{answer: 1}]\n---\n")
 
     class Impatient:
-        prefix = "impatient"
+        prefixes: tuple[str, ...] = ("impatient",)
         repeatable = False
 
         def configure(self, front_matter: object, folder: Path) -> None: ...
@@ -149,6 +149,83 @@ async def test_a_timeout_of_the_backends_own_is_not_the_steps(tmp_path: Path) ->
             async with asyncio.timeout(0):
                 await asyncio.sleep(1)
 
-    slow = Agent(summary=agent.summary, folder=agent.folder, prompt=agent.prompt, backend=Impatient())  # pyright: ignore[reportArgumentType]
+    slow = msgspec.structs.replace(agent, backend=Impatient())
     kind, _, _ = await execute(Catalog(agents={("test", "a"): slow}), "a", timeout=60)
     assert kind == ErrorType.INTERNAL
+
+
+CALLS = "---\nmodel: scripted\nscripted: [{{answer: 1}}]\nagents: [{}]\n---\n"
+
+
+async def test_a_digest_covers_the_partials_and_the_agents_that_can_be_reached(tmp_path: Path) -> None:
+    write_agent(tmp_path, "_tone", "Be brief. {{> style}}")
+    write_agent(tmp_path, "_style", "No slang.")
+    write_agent(tmp_path, "_unused", "x")
+    write_agent(tmp_path, "c", "---\nmodel: scripted\nscripted: [{answer: 1}]\n---\n{{> tone}}\n")
+    write_agent(tmp_path, "b", CALLS.format("c, a"))
+    write_agent(tmp_path, "a", CALLS.format("b"))
+    write_agent(tmp_path, "alone", "---\nmodel: scripted\nscripted: [{answer: 1}]\n---\n")
+
+    async def digests() -> dict[str, str]:
+        catalog = await load(tmp_path)
+        assert not catalog.problems
+        return {name: agent.summary.digest for (_, name), agent in catalog.agents.items()}
+
+    async def changed_by(file: str, text: str) -> set[str]:
+        before = await digests()
+        write_agent(tmp_path, file, text)
+        after = await digests()
+        return {name for name in before if before[name] != after[name]}
+
+    catalog = await load(tmp_path)
+    a, c = catalog.agents["test", "a"], catalog.agents["test", "c"]
+    assert a.version.agents == {"b": catalog.agents["test", "b"].summary.digest}
+    assert c.version.partials == {"tone": "Be brief. {{> style}}", "style": "No slang."}
+    assert await render(c.prompt, None, {}) == "Be brief. No slang."
+    assert await changed_by("_unused", "y") == set()
+    assert await changed_by("_style", "Slang.") == {"a", "b", "c"}
+    assert await changed_by("a", CALLS.format("b") + "more") == {"a", "b"}, "b may call a"
+
+
+async def test_an_agent_that_calls_what_is_not_there_is_not_loaded_and_says_so(tmp_path: Path) -> None:
+    write_agent(tmp_path, "a", CALLS.format("b"))
+    write_agent(tmp_path, "b", CALLS.format("nobody"))
+    write_agent(tmp_path, "d", CALLS.format("d"))
+    catalog = await load(tmp_path)
+    assert sorted(catalog.agents) == [("test", "d")]
+    assert [(problem.code, problem.path) for problem in catalog.problems] == [
+        ("unknown_agent", "test/agents/b.prompt"),
+        ("unknown_agent", "test/agents/a.prompt"),
+    ]
+    assert "'nobody'" in catalog.problems[0].message
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("agents: other", "`agents` must be a list of names"),
+        ("max_steps: 0", "`max_steps` must be a whole number from 1"),
+        ("config: 3", "line 4, column 9: the front matter cannot be read"),
+    ],
+)
+async def test_front_matter_of_the_wrong_shape_is_told(tmp_path: Path, line: str, words: str) -> None:
+    write_agent(tmp_path, "a", f"---\nmodel: scripted\nscripted: [{{answer: 1}}]\n{line}\n---\n")
+    (problem,) = (await load(tmp_path)).problems
+    assert words in problem.message
+
+
+async def test_what_was_said_before_stands_where_the_body_wants_it(tmp_path: Path) -> None:
+    body = '{{role "system"}}Be brief.{{history}}{{role "user"}}{{task}}'
+    agent = await load_agent(tmp_path, "a", f"---\nmodel: scripted\nscripted: [{{answer: 1}}]\n---\n{body}\n")
+    assert agent.takes_history
+    said = history_of({"history": [{"role": "user", "text": "Hi"}, {"role": "model", "text": "Yes?"}]})
+    messages = await render_messages(agent.prompt, "Why?", {}, said)
+    assert [(message.role.value, text_of(message).strip()) for message in messages] == [
+        ("system", "Be brief."),
+        ("user", "Hi"),
+        ("model", "Yes?"),
+        ("user", "Why?"),
+    ]
+    for wrong in ("text", [{"role": "boss", "text": "x"}], [{"role": "user"}]):
+        with pytest.raises(ValueError, match="history"):
+            history_of({"history": wrong})

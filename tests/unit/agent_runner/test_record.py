@@ -13,6 +13,7 @@ from station.runtime.telemetry import (
     step_span_id,
     trace_id_of,
 )
+from tests.support.agent_files import found_in
 from tests.support.backend_conformance import held_for
 from tests.support.step_scheduler import TRACE
 
@@ -35,7 +36,7 @@ def recorded(outcome: Outcome, traceparent: str | None) -> SpanRecord:
     spans = Spans()
     held = held_for("triage")
     held.traceparent = traceparent
-    executor = AgentRun(Catalog, max_output_bytes=1)
+    executor = AgentRun(found_in(Catalog()), max_output_bytes=1)
     Recorder(Telemetry(spans)).ended(executor, held, outcome, started_ms=1000, duration_ms=25)
     return spans.records[0]
 

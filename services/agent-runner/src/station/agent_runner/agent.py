@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from station.contracts.agents import AgentSummary
+from station.contracts.agents import AgentSummary, AgentVersion
+from station.contracts.usage import AgentUse
 
 if TYPE_CHECKING:
     from dotpromptz import PromptFunction
@@ -20,6 +21,8 @@ class Agent(Struct, frozen=True, kw_only=True):
     """What the file says, checked and compiled."""
 
     summary: AgentSummary
+    version: AgentVersion
+    """All that it was made from."""
     folder: Path
     """The environment's folder, absolute."""
     prompt: PromptFunction[Any]
@@ -31,6 +34,10 @@ class Agent(Struct, frozen=True, kw_only=True):
     """None: nothing here serves its model; it is listed, and running it fails."""
     options: Any = None
     """What its backend read in the file."""
+    config: dict[str, Any] = {}
+    """What the file says to the model: ``temperature`` and the like."""
+    takes_history: bool = False
+    """Whether the body has a place for what was said before."""
 
     @property
     def name(self) -> str:
@@ -41,3 +48,9 @@ class Agent(Struct, frozen=True, kw_only=True):
     def environment(self) -> str:
         """The environment it belongs to."""
         return self.summary.environment
+
+    @property
+    def use(self) -> AgentUse:
+        """As a result names it."""
+        summary = self.summary
+        return AgentUse(name=summary.name, environment=summary.environment, model=summary.model, digest=summary.digest)

@@ -11,8 +11,9 @@ from station.agent_runner.catalog import AGENTS, SUFFIX, Catalog, load_catalog
 from station.agent_runner.scheduler import Scheduler
 from station.agent_runner.spool import Identity
 from station.contracts import subjects
-from station.contracts.agents import Announced, AnnounceRunner
+from station.contracts.agents import Announced, AnnounceRunner, KeepVersions
 from station.contracts.errors import Failure
+from station.contracts.work import Done
 from station.runtime.errors import Refused
 from station.runtime.logging import get_logger
 
@@ -61,7 +62,8 @@ class Announcer:
             problems=self.catalog.problems,
         )
         try:
-            await self._scheduler.ask(subjects.RUNNER_ANNOUNCE, message, Announced)
+            announced = await self._scheduler.ask(subjects.RUNNER_ANNOUNCE, message, Announced)
+            await self._send_versions(announced.missing)
         except Refused as refused:
             if refused.failure != self._refusal:
                 log.error("announcement_refused", code=refused.failure.code, detail=refused.failure.detail)
@@ -69,6 +71,13 @@ class Announcer:
             return False
         self._refusal = None
         return True
+
+    async def _send_versions(self, missing: tuple[str, ...]) -> None:
+        """Send what the scheduler does not have: a run that begins with a version can then always go on with it."""
+        by_digest = {agent.summary.digest: agent.version for agent in self.catalog.agents.values()}
+        for digest in missing:
+            if digest in by_digest:
+                await self._scheduler.ask(subjects.RUNNER_KEEP, KeepVersions(versions=(by_digest[digest],)), Done)
 
     async def run(self) -> None:
         """Announce every half minute, and at every change of a file, until cancelled."""

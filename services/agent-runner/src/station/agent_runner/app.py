@@ -18,7 +18,9 @@ from station.agent_runner.reporter import Reporter
 from station.agent_runner.scheduler import Scheduler
 from station.agent_runner.settings import Settings
 from station.agent_runner.shutdown import wind_down
+from station.agent_runner.spending import Spending
 from station.agent_runner.spool import Spool, SpoolFull
+from station.agent_runner.versions import Versions
 from station.agent_runner.worker import Worker
 from station.contracts.health import Health
 from station.contracts.work import StepResult
@@ -55,7 +57,11 @@ class Runner:
         self.heartbeats = Heartbeats(self.scheduler, spool.identity, self.held)
         self.attempts = Attempts(
             held=self.held,
-            executors=all_executors(lambda: self.announcer.catalog, max_output_bytes=settings.max_output_bytes),
+            executors=all_executors(
+                Versions(settings.environments_dir, lambda: self.announcer.catalog, self.backends, self.scheduler),
+                max_output_bytes=settings.max_output_bytes,
+                spend=Spending(self.scheduler, spool.identity).ask,
+            ),
             spool=spool,
             reporter=self.reporter,
             recorder=Recorder(spans),

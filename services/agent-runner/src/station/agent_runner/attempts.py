@@ -122,4 +122,6 @@ def _result(held: Held, outcome: Outcome, duration_ms: int) -> StepResult:
         error=outcome.error,
         cancelled=outcome.cancelled,
         duration_ms=duration_ms,
+        usage=held.meter.usage,
+        agent=held.agent,
     )

@@ -1,21 +1,19 @@
 """Loads ``<environments>/<env>/agents/*.prompt``. A file that does not load is told, and is never the end."""
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 
 from station.agent_runner.agent import Agent
 from station.agent_runner.backends.protocol import Misconfigured
 from station.agent_runner.backends.registry import Backends
-from station.agent_runner.prompts import PromptError, PromptFile, read_prompt
+from station.agent_runner.making import Source, bind, make_agent, whole_digest
+from station.agent_runner.prompts import PromptError
 from station.contracts.agents import AgentSummary
 from station.contracts.problems import Problem
 from station.contracts.subjects import is_token
-from station.core.schemas import Validator, check_schema, compile_schema
 from station.runtime.clock import to_rfc3339
 from station.runtime.logging import get_logger
 
@@ -23,6 +21,8 @@ log = get_logger("catalog")
 MAX_FILE_BYTES = 256 * 1024
 AGENTS = "agents"
 SUFFIX = ".prompt"
+PARTIAL = "_"
+"""``_name.prompt`` is no agent but a partial: other prompts say ``{{> name}}``."""
 
 
 class Catalog(Struct, frozen=True, kw_only=True):
@@ -42,16 +42,6 @@ class Catalog(Struct, frozen=True, kw_only=True):
         return sorted(name for found, name in self.agents if found == environment)
 
 
-class _Source(Struct, frozen=True):
-    """One file, and where it is."""
-
-    file: Path
-    folder: Path
-    """Of its environment."""
-    where: str
-    """Relative to all environments."""
-
-
 class _Loaded(Struct, frozen=True):
     agents: list[Agent]
     problems: list[Problem]
@@ -63,9 +53,12 @@ async def load_catalog(root: Path, backends: Backends) -> Catalog:
     environments: list[str] = []
     for folder in _folders(root, loaded.problems):
         environments.append(folder.name)
-        for file in sorted((folder / AGENTS).glob(f"*{SUFFIX}")):
-            await _load_file(_Source(file, folder, str(file.relative_to(root))), backends, loaded)
-    agents = _unique(loaded)
+        files = sorted((folder / AGENTS).glob(f"*{SUFFIX}"))
+        partials = _partials([file for file in files if file.name.startswith(PARTIAL)], root, loaded.problems)
+        for file in files:
+            if not file.name.startswith(PARTIAL):
+                await _load_file(file, partials, root, backends, loaded)
+    agents = _bound(_unique(loaded), loaded.problems)
     return Catalog(
         environments=tuple(environments),
         agents={(agent.environment, agent.name): agent for agent in agents},
@@ -87,12 +80,29 @@ def _folders(root: Path, problems: list[Problem]) -> list[Path]:
     return [folder for folder in folders if is_token(folder.name)]
 
 
-async def _load_file(source: _Source, backends: Backends, loaded: _Loaded) -> None:
-    where = source.where
+def _partials(files: list[Path], root: Path, problems: list[Problem]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for file in files:
+        try:
+            found[file.stem.removeprefix(PARTIAL)] = _content(file).decode()
+        except (OSError, UnicodeDecodeError, PromptError) as error:
+            where = str(file.relative_to(root))
+            hint = "correct the file; prompts that use it do not load until then"
+            problems.append(Problem("partial_invalid", where, f"the partial cannot be read: {error}", hint))
+    return found
+
+
+async def _load_file(file: Path, partials: dict[str, str], root: Path, backends: Backends, loaded: _Loaded) -> None:
+    where = str(file.relative_to(root))
     try:
-        content = _content(source.file)
-        prompt = await read_prompt(content.decode(), source.file)
-        agent = _agent(source, prompt, content, backends)
+        source = Source(
+            text=_content(file).decode(),
+            partials=partials,
+            folder=file.parent.parent.absolute(),
+            where=where,
+            updated_at=_changed_at(file),
+        )
+        agent = await make_agent(source, backends)
     except (PromptError, Misconfigured) as error:
         hint = "correct the file; it is read again at once"
         loaded.problems.append(Problem("agent_invalid", where, str(error), hint))
@@ -112,50 +122,16 @@ async def _load_file(source: _Source, backends: Backends, loaded: _Loaded) -> No
             loaded.problems.append(_unknown_model(agent.summary, backends))
 
 
+def _changed_at(file: Path) -> str:
+    return to_rfc3339(int(file.stat().st_mtime * 1000))
+
+
 def _content(file: Path) -> bytes:
     with file.open("rb") as source:
         content = source.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
         raise PromptError(f"the file is larger than {MAX_FILE_BYTES} bytes")
     return content
-
-
-def _agent(source: _Source, prompt: PromptFile, content: bytes, backends: Backends) -> Agent:
-    if "@" in prompt.name or prompt.name != prompt.name.strip():
-        raise PromptError(f"the name {prompt.name!r} cannot be used: no `@` and no space around it")
-    folder = source.folder.absolute()
-    backend = backends.find(prompt.model)
-    return Agent(
-        summary=AgentSummary(
-            name=prompt.name,
-            environment=folder.name,
-            model=prompt.model,
-            description=prompt.description,
-            input_schema=prompt.input_schema,
-            output_schema=prompt.output_schema,
-            tools=prompt.tools,
-            source_file=source.where,
-            digest=hashlib.sha256(content).hexdigest(),
-            updated_at=to_rfc3339(int(source.file.stat().st_mtime * 1000)),
-        ),
-        folder=folder,
-        prompt=prompt.prompt,
-        defaults=prompt.defaults,
-        input_validator=_validator(prompt.input_schema, "input"),
-        output_validator=_validator(prompt.output_schema, "output"),
-        backend=backend,
-        options=backend.configure(prompt.front_matter, folder) if backend else None,
-    )
-
-
-def _validator(schema: dict[str, Any] | None, part: str) -> Validator | None:
-    if schema is None:
-        return None
-    problems = check_schema(schema)
-    if problems:
-        words = "; ".join(f"{problem.path or 'the whole'}: {problem.message}" for problem in problems)
-        raise PromptError(f"`{part}.schema` is no JSON Schema that can be used: {words}")
-    return compile_schema(schema)
 
 
 def _unknown_model(summary: AgentSummary, backends: Backends) -> Problem:
@@ -178,3 +154,45 @@ def _unique(loaded: _Loaded) -> Iterable[Agent]:
         )
         hint = "change `metadata.name` in one of them"
         loaded.problems.extend(Problem("duplicate_agent", file, message, hint) for file in files)
+
+
+def _bound(agents: Iterable[Agent], problems: list[Problem]) -> Iterator[Agent]:
+    """Join agents to those that they call; one that calls what is not there is left out, and so is who calls it."""
+    by_key = {(agent.environment, agent.name): agent for agent in agents}
+    while lost := [
+        (agent, child)
+        for agent in by_key.values()
+        for child in agent.summary.agents
+        if (agent.environment, child) not in by_key
+    ]:
+        for agent, child in lost:
+            if by_key.pop((agent.environment, agent.name), None) is not None:
+                problems.append(_unknown_child(agent, child, by_key))
+    own = {key: agent.summary.digest for key, agent in by_key.items()}
+    reach = {key: _reachable(key, by_key) for key in by_key}
+    whole = {
+        key: whole_digest(agent, {name: own[agent.environment, name] for name in reach[key]})
+        for key, agent in by_key.items()
+    }
+    for (environment, name), agent in by_key.items():
+        children = {child: whole[environment, child] for child in agent.summary.agents}
+        yield bind(agent, whole[environment, name], children) if children else agent
+
+
+def _reachable(key: tuple[str, str], by_key: dict[tuple[str, str], Agent]) -> set[str]:
+    environment, name = key
+    seen: set[str] = set()
+    pending = list(by_key[key].summary.agents)
+    while pending:
+        child = pending.pop()
+        if child not in seen:
+            seen.add(child)
+            pending += by_key[environment, child].summary.agents
+    return seen - {name}
+
+
+def _unknown_child(agent: Agent, child: str, known: Iterable[tuple[str, str]]) -> Problem:
+    names = sorted(name for environment, name in known if environment == agent.environment)
+    message = f"agent {agent.name!r} calls the agent {child!r}, which environment {agent.environment!r} does not have"
+    hint = f"correct `agents`; there are: {', '.join(names) or 'none'}"
+    return Problem("unknown_agent", agent.summary.source_file, message, hint)

@@ -26,6 +26,16 @@ def bad_output(message: str) -> AttemptFailed:
     return AttemptFailed(StepError(type=ErrorType.VALIDATION, message=message))
 
 
+def tool_error(message: str, *, retryable: bool = True) -> AttemptFailed:
+    """A tool did not do its work."""
+    return AttemptFailed(StepError(type=ErrorType.TOOL_ERROR, message=message, retryable=retryable))
+
+
+def budget_exceeded(message: str) -> AttemptFailed:
+    """What may be used is used up."""
+    return AttemptFailed(StepError(type=ErrorType.BUDGET_EXCEEDED, message=message, retryable=False))
+
+
 def too_large(what: str, *, limit: int) -> AttemptFailed:
     """The answer does not fit into a step; another attempt would be as large."""
     message = (

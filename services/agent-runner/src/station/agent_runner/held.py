@@ -11,6 +11,8 @@ from typing import Literal
 from nats.aio.msg import Msg
 
 from station.agent_runner import metrics
+from station.agent_runner.metering import Meter
+from station.contracts.usage import AgentUse
 from station.contracts.work import CancelSteps, Claim, HeldStep, StepTask
 
 Key = tuple[str, str, int]
@@ -41,6 +43,10 @@ class Held:
         self.stopped: StopReason | None = None
         self.phase: Literal["accepted", "executing", "reporting"] = "accepted"
         self.work: asyncio.Task[None] | None = None
+        self.meter = Meter()
+        """Says what was used, whatever became of the work."""
+        self.agent: AgentUse | None = None
+        """Who does the work, once that is known."""
 
     @property
     def key(self) -> Key:

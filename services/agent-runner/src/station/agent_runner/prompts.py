@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import PurePath
+from types import MappingProxyType
 from typing import Any, cast
 
 import msgspec
@@ -10,8 +13,10 @@ from dotpromptz import (
     DataArgument,
     Dotprompt,
     FrontmatterError,
+    Message,
     ParsedPrompt,
     PromptFunction,
+    Role,
     TextPart,
     parse_document,
     picoschema_to_json_schema,
@@ -20,6 +25,11 @@ from msgspec import Struct
 
 JSON_SCHEMA_LISTS = ("type", "enum", "anyOf", "oneOf", "allOf", "required")
 """A list under one of these names is JSON Schema; in Picoschema they could only be names of properties."""
+MAX_STEPS = 1000
+_PARTIAL = re.compile(r"\{\{~?#?>\s*[\"']?([\w.-]+)")
+_NONE: Mapping[str, str] = MappingProxyType({})
+_HISTORY = re.compile(r"\{\{~?\s*history\s*~?\}\}")
+_ROLES = {"user": Role.USER, "model": Role.MODEL, "assistant": Role.MODEL, "system": Role.SYSTEM}
 
 
 class PromptError(Exception):
@@ -38,17 +48,28 @@ class PromptFile(Struct, frozen=True, kw_only=True):
     input_schema: dict[str, Any] | None
     output_schema: dict[str, Any] | None
     prompt: PromptFunction[Any]
+    takes_history: bool
+    """Whether the body says ``{{history}}``; then the variable of that name is a list of what was said before."""
+    partials: dict[str, str]
+    """The text of those that the body uses, by name."""
+    config: dict[str, Any]
+    """Of the model: ``temperature``, ``topP``, ``maxOutputTokens`` …"""
+    agents: tuple[str, ...]
+    """Agents that it may call as tools."""
+    max_steps: int | None
+    """Most requests to its model in one attempt."""
 
 
-async def read_prompt(source: str, file: PurePath) -> PromptFile:
-    """Parse and compile one file.
+async def read_prompt(source: str, file: PurePath, partials: Mapping[str, str] = _NONE) -> PromptFile:
+    """Parse and compile one file, with the partials that its folder has, by name.
 
     Raises:
         PromptError: for everything that a person can get wrong in it.
     """
     parsed = _parse(source)
     front_matter = msgspec.json.decode(msgspec.json.encode(parsed.raw or {}), type=dict[str, Any])
-    prompt = await _compile(parsed.template)
+    used = used_partials(parsed.template, partials)
+    prompt = await _compile(parsed.template, used)
     return PromptFile(
         name=_name(front_matter, file),
         model=_model(parsed),
@@ -59,6 +80,11 @@ async def read_prompt(source: str, file: PurePath) -> PromptFile:
         input_schema=await _schema(front_matter, "input"),
         output_schema=await _schema(front_matter, "output"),
         prompt=prompt,
+        takes_history=_HISTORY.search(parsed.template) is not None,
+        partials=used,
+        config=front_matter.get("config") or {},
+        agents=_texts(front_matter, "agents"),
+        max_steps=_max_steps(front_matter),
     )
 
 
@@ -68,10 +94,62 @@ async def render(prompt: PromptFunction[Any], task: str | None, variables: dict[
     Raises:
         ValueError: the body cannot be rendered with these variables.
     """
+    messages = await render_messages(prompt, task, variables)
+    return "\n\n".join(text_of(message) for message in messages)
+
+
+async def render_messages(
+    prompt: PromptFunction[Any], task: str | None, variables: dict[str, Any], history: list[Message] | None = None
+) -> list[Message]:
+    """The body as messages with roles, what was said before in its place among them.
+
+    Raises:
+        ValueError: the body cannot be rendered with these variables.
+    """
     offered = {"task": task, "userInput": task, **variables}
-    rendered = await prompt(DataArgument[dict[str, Any]](input=offered))
-    texts = [[part.text for part in message.content if isinstance(part, TextPart)] for message in rendered.messages]
-    return "\n\n".join("".join(parts) for parts in texts)
+    rendered = await prompt(DataArgument[dict[str, Any]](input=offered, messages=history))
+    return rendered.messages
+
+
+def text_of(message: Message) -> str:
+    """The text of a message; its media are left out."""
+    return "".join(part.text for part in message.content if isinstance(part, TextPart))
+
+
+def history_of(variables: dict[str, Any]) -> list[Message] | None:
+    """What was said before, as the variable ``history`` gives it: ``[{role, text}]``.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    given: object = variables.get("history")
+    if given is None:
+        return None
+    if not isinstance(given, list):
+        message = "`history` must be a list of {role, text}"
+        raise ValueError(message)  # noqa: TRY004 - a mistake of the caller's data, not of a type in here
+    return [_said(entry, index) for index, entry in enumerate(cast("list[object]", given))]
+
+
+def _said(entry: object, index: int) -> Message:
+    said = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
+    role, text = _ROLES.get(said.get("role", "")), said.get("text")
+    if role is None or not isinstance(text, str):
+        message = f"`history[{index}]` must be {{role, text}} with a role of {', '.join(_ROLES)}"
+        raise ValueError(message)
+    return Message(role=role, content=[TextPart(text=text)], metadata={"purpose": "history"})
+
+
+def used_partials(template: str, partials: Mapping[str, str]) -> dict[str, str]:
+    """Those that a body uses, and those that they use."""
+    used: dict[str, str] = {}
+    pending = [template]
+    while pending:
+        for name in _PARTIAL.findall(pending.pop()):
+            if name in partials and name not in used:
+                used[name] = partials[name]
+                pending.append(partials[name])
+    return used
 
 
 def _parse(source: str) -> ParsedPrompt[Any]:
@@ -85,7 +163,7 @@ def _parse(source: str) -> ParsedPrompt[Any]:
     return parsed
 
 
-async def _compile(body: str) -> PromptFunction[Any]:
+async def _compile(body: str, partials: dict[str, str]) -> PromptFunction[Any]:
     """Compile the body, and render it once: only that shows a helper or a partial which does not exist.
 
     The front matter stays out of it: its schemas would be converted anew for every rendering.
@@ -93,7 +171,7 @@ async def _compile(body: str) -> PromptFunction[Any]:
     bare = ParsedPrompt[dict[str, Any]](template=body)
     try:
         # A parsed prompt is taken too, whatever the annotation says.
-        prompt = cast("PromptFunction[Any]", await Dotprompt().compile(cast("Any", bare)))
+        prompt = cast("PromptFunction[Any]", await Dotprompt(partials=partials).compile(cast("Any", bare)))
         await render(prompt, "", {})
     except ValueError as error:
         raise PromptError(f"the body below the front matter does not compile: {error}") from error
@@ -114,6 +192,24 @@ def _model(parsed: ParsedPrompt[Any]) -> str:
     if not parsed.model:
         raise PromptError("`model` is missing; say what runs the agent, such as `model: exec` or `model: scripted`")
     return parsed.model
+
+
+def _texts(front_matter: dict[str, Any], name: str) -> tuple[str, ...]:
+    value: object = front_matter.get(name)
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in cast("list[object]", value)):
+        raise PromptError(f"`{name}` must be a list of names, not {value!r}")
+    return tuple(dict.fromkeys(cast("list[str]", value)))
+
+
+def _max_steps(front_matter: dict[str, Any]) -> int | None:
+    value: object = front_matter.get("max_steps", front_matter.get("maxSteps"))
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_STEPS:
+        raise PromptError(f"`max_steps` must be a whole number from 1 to {MAX_STEPS}, not {value!r}")
+    return value
 
 
 def _defaults(front_matter: dict[str, Any]) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class ProgramInput(Struct, frozen=True, kw_only=True, rename="camel"):
 class ExecBackend:
     """Runs local programs."""
 
-    prefix = "exec"
+    prefixes = ("exec",)
     repeatable = False
 
     def __init__(self, leftovers: Leftovers) -> None:

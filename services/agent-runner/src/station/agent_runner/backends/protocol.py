@@ -3,13 +3,15 @@
 The rule: a backend neither knows of claims and tokens nor checks schemas; that is done around it, once for all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 from station.agent_runner.agent import Agent
+from station.agent_runner.metering import Meter
+from station.agent_runner.progress import SILENT, Progress
 
 
 class AgentCall(Struct, frozen=True, kw_only=True):
@@ -25,6 +27,15 @@ class AgentCall(Struct, frozen=True, kw_only=True):
     agent_run_id: str | None = None
     max_output_bytes: int
     """A longer answer fails anyway: stop collecting it."""
+    meter: Meter = field(default_factory=Meter)
+    """Of the whole attempt: ask it before every call of a model or a tool, and tell it what was used."""
+    progress: Progress = SILENT
+    find: Callable[[str], Awaitable[Agent]] | None = None
+    """Gives an agent that this one may call, in the version that it is bound to."""
+    depth: int = 0
+    """How many agents have called each other to come here."""
+    traceparent: str | None = None
+    """Of the span of the attempt."""
 
 
 class Answer(Struct, frozen=True):
@@ -41,7 +52,7 @@ class Misconfigured(Exception):
 class Backend(Protocol):
     """Runs agents of one kind of model."""
 
-    prefix: str
+    prefixes: tuple[str, ...]
     """The ``model`` it serves, whole or up to the first ``/``."""
     repeatable: bool
     """True if its work touches nothing outside: a lost result may be made again instead of being kept on disk."""

@@ -13,7 +13,7 @@ class Backends:
     """The backends of one runner process, by the prefix of the model."""
 
     def __init__(self, backends: Iterable[Backend]) -> None:
-        self._by_prefix = {backend.prefix: backend for backend in backends}
+        self._by_prefix = {prefix: backend for backend in backends for prefix in backend.prefixes}
 
     def find(self, model: str) -> Backend | None:
         """The backend of a model such as ``exec`` or ``openai/gpt-4o``; None if no backend serves it."""
@@ -21,7 +21,7 @@ class Backends:
 
     def clean_up(self) -> None:
         """End what earlier starts of this runner have left behind."""
-        for backend in self._by_prefix.values():
+        for backend in set(self._by_prefix.values()):
             backend.clean_up()
 
     def models(self) -> str:

@@ -57,7 +57,7 @@ class _Line(Struct, frozen=True):
 class ScriptedBackend:
     """Plays the script in an agent's file."""
 
-    prefix = "scripted"
+    prefixes = ("scripted",)
     repeatable = True
 
     def __init__(self) -> None:

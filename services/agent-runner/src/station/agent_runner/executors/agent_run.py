@@ -3,23 +3,41 @@
 The agent exists, its input is what its file asks for, it runs within its time, its output is what its file promises.
 """
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from station.agent_runner.agent import Agent
 from station.agent_runner.backends.protocol import AgentCall, Answer, Backend
-from station.agent_runner.catalog import Catalog
 from station.agent_runner.executors.protocol import Outcome
 from station.agent_runner.failures import AttemptFailed, agent_error
 from station.agent_runner.held import Held
 from station.agent_runner.inputs import prepare
+from station.agent_runner.metering import Meter
 from station.agent_runner.outputs import interpret
+from station.agent_runner.progress import SILENT, Progress
 from station.contracts.errors import ErrorType, StepError
-from station.contracts.work import StepTask
+from station.contracts.usage import Usage
 from station.runtime.logging import get_logger
 
 log = get_logger("agent_run")
+
+
+class Agents(Protocol):
+    """Where agents are found."""
+
+    async def find(self, environment: str, name: str, digest: str | None) -> Agent:
+        """Give an agent in a version; without a digest, as it is loaded now. Raises AttemptFailed."""
+        ...
+
+
+class Spend(Protocol):
+    """Tells the scheduler what a metered attempt has used; the answer is why it may not go on, or None."""
+
+    async def __call__(self, held: Held, used: Usage, /, *, tool: bool) -> str | None: ...
 
 
 class AgentRun:
@@ -28,19 +46,30 @@ class AgentRun:
     action = "agent.run"
     span = "AgentExecute"
 
-    def __init__(self, catalog: Callable[[], Catalog], *, max_output_bytes: int) -> None:
-        self._catalog = catalog
+    def __init__(
+        self,
+        agents: Agents,
+        *,
+        max_output_bytes: int,
+        spend: Spend | None = None,
+        progress: Callable[[Held], Progress] = lambda _: SILENT,
+    ) -> None:
+        self._agents = agents
         self._max_output_bytes = max_output_bytes
+        self._spend = spend
+        self._progress = progress
 
     async def execute(self, held: Held) -> Outcome:
         """Run one attempt of an agent."""
         attributes: dict[str, Any] = {"agent_name": held.task.agent, "environment": held.task.environment}
         repeatable = False
         try:
-            agent, backend = _find(self._catalog(), held.task)
+            agent = await self._agents.find(held.task.environment, held.task.agent, held.task.digest)
+            backend = _backend(agent)
+            held.agent = agent.use
             attributes["agent_model"] = agent.summary.model
             repeatable = backend.repeatable
-            call = _call(agent, held, self._max_output_bytes)
+            call = self._call(agent, held)
             answer = await _in_time(backend, call, held.task.timeout_seconds)
             output, size = interpret(answer, agent, limit=self._max_output_bytes)
         except AttemptFailed as failed:
@@ -51,38 +80,39 @@ class AgentRun:
             return Outcome(error=StepError(type=ErrorType.INTERNAL, message=message), attributes=attributes)
         return Outcome(output=output, size=size, repeatable=repeatable, attributes=attributes)
 
-
-def _find(catalog: Catalog, task: StepTask) -> tuple[Agent, Backend]:
-    agent = catalog.find(task.environment, task.agent)
-    if agent is None:
-        known = ", ".join(catalog.names(task.environment)) or "none"
-        raise agent_error(
-            f"there is no agent {task.agent!r} in environment {task.environment!r} (agents there: {known}); "
-            f"add environments/{task.environment}/agents/{task.agent}.prompt, or correct the name",
-            retryable=False,
+    def _call(self, agent: Agent, held: Held) -> AgentCall:
+        task = held.task
+        if self._spend is not None and task.metered:
+            held.meter = Meter(task.budget, partial(self._spend, held))
+        elif task.budget is not None:
+            held.meter = Meter(task.budget)
+        return AgentCall(
+            agent=agent,
+            task=task.task,
+            variables=prepare(agent, task.task, task.variables),
+            run_id=task.run_id,
+            step_id=task.step_id,
+            attempt=task.attempt,
+            idempotency_key=task.idempotency_key,
+            agent_run_id=held.claim.agent_run_id,
+            max_output_bytes=self._max_output_bytes,
+            meter=held.meter,
+            progress=self._progress(held),
+            find=partial(self._find_child, agent),
         )
+
+    async def _find_child(self, parent: Agent, name: str) -> Agent:
+        return await self._agents.find(parent.environment, name, parent.version.agents.get(name))
+
+
+def _backend(agent: Agent) -> Backend:
     if agent.backend is None:
         raise agent_error(
-            f"nothing in this runner runs the model {agent.summary.model!r} of agent {task.agent!r}; "
+            f"nothing in this runner runs the model {agent.summary.model!r} of agent {agent.name!r}; "
             f"change `model` in {agent.summary.source_file}",
             retryable=False,
         )
-    return agent, agent.backend
-
-
-def _call(agent: Agent, held: Held, max_output_bytes: int) -> AgentCall:
-    task = held.task
-    return AgentCall(
-        agent=agent,
-        task=task.task,
-        variables=prepare(agent, task.task, task.variables),
-        run_id=task.run_id,
-        step_id=task.step_id,
-        attempt=task.attempt,
-        idempotency_key=task.idempotency_key,
-        agent_run_id=held.claim.agent_run_id,
-        max_output_bytes=max_output_bytes,
-    )
+    return agent.backend
 
 
 async def _in_time(backend: Backend, call: AgentCall, seconds: float | None) -> Answer:

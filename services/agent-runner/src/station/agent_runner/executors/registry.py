@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
-from station.agent_runner.catalog import Catalog
-from station.agent_runner.executors.agent_run import AgentRun
+from station.agent_runner.executors.agent_run import AgentRun, Agents, Spend
 from station.agent_runner.executors.protocol import Executor
+from station.agent_runner.held import Held
+from station.agent_runner.progress import SILENT, Progress
 from station.contracts.work import StepTask
 
 
@@ -19,6 +20,12 @@ class Executors:
         return self._by_action[AgentRun.action]
 
 
-def all_executors(catalog: Callable[[], Catalog], *, max_output_bytes: int) -> Executors:
+def all_executors(
+    agents: Agents,
+    *,
+    max_output_bytes: int,
+    spend: Spend | None = None,
+    progress: Callable[[Held], Progress] = lambda _: SILENT,
+) -> Executors:
     """Every executor there is."""
-    return Executors(AgentRun(catalog, max_output_bytes=max_output_bytes))
+    return Executors(AgentRun(agents, max_output_bytes=max_output_bytes, spend=spend, progress=progress))

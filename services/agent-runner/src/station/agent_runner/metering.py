@@ -1,0 +1,48 @@
+"""Counts what an attempt uses, and says before each call whether it may use more."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from station.agent_runner.failures import budget_exceeded
+from station.contracts.usage import Budget, Usage
+from station.core.spending import total, used_up
+
+
+class Ask(Protocol):
+    """Tells what was used so far, and whether a tool is next; the answer is why not, or None."""
+
+    async def __call__(self, used: Usage, /, *, tool: bool) -> str | None: ...
+
+
+class Meter:
+    """One attempt, agents that it calls included."""
+
+    def __init__(self, budget: Budget | None = None, ask: Ask | None = None) -> None:
+        self._budget = budget or Budget()
+        self._ask = ask
+        self._used: Usage | None = None
+
+    @property
+    def usage(self) -> Usage | None:
+        """What was used so far; None before the first call."""
+        return self._used
+
+    async def before_call(self, *, tool: bool) -> None:
+        """Ask before every call of a model, or of a tool.
+
+        Raises:
+            AttemptFailed: a budget is used up; nothing more may be sent.
+        """
+        used = self._used or Usage()
+        why_not = used_up(self._budget, used, whose="the step", tool=tool)
+        if why_not is None and self._ask is not None:
+            why_not = await self._ask(used, tool=tool)
+        if why_not is not None:
+            raise budget_exceeded(why_not)
+        if tool:
+            self.add(Usage(tool_calls=1))
+
+    def add(self, usage: Usage) -> None:
+        """Count what a call has used."""
+        self._used = total(self._used, usage)
