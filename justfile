@@ -111,5 +111,9 @@ chaos *ARGS: setup
 fuzz *ARGS: setup
     python -m tests.fuzz {{ ARGS }}
 
+# Play the cases of the public dotprompt specification below a folder (tests/dotprompt_spec.py).
+dotprompt-spec DIR: setup
+    python -m tests.dotprompt_spec {{ DIR }}
+
 # What continuous integration runs, and nothing else.
 ci: check test

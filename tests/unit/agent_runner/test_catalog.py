@@ -205,7 +205,7 @@ async def test_an_agent_that_calls_what_is_not_there_is_not_loaded_and_says_so(t
     [
         ("agents: other", "`agents` must be a list of names"),
         ("max_steps: 0", "`max_steps` must be a whole number from 1"),
-        ("config: 3", "line 4, column 9: the front matter cannot be read"),
+        ("config: 3", "line 4, column 9: the value in `config: 3` is of the wrong type"),
     ],
 )
 async def test_front_matter_of_the_wrong_shape_is_told(tmp_path: Path, line: str, words: str) -> None:

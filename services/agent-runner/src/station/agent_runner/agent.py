@@ -36,6 +36,10 @@ class Agent(Struct, frozen=True, kw_only=True):
     """What its backend read in the file."""
     config: dict[str, Any] = {}
     """What the file says to the model: ``temperature`` and the like."""
+    promises_json: bool = False
+    """The answer must be JSON, with or without a schema."""
+    remarks: tuple[str, ...] = ()
+    """What in the file nobody reads."""
     takes_history: bool = False
     """Whether the body has a place for what was said before."""
 

@@ -118,6 +118,8 @@ async def _load_file(file: Path, partials: dict[str, str], root: Path, backends:
         loaded.problems.append(Problem("agent_invalid", where, f"reading it failed: {error}", hint))
     else:
         loaded.agents.append(agent)
+        hint = "correct the name, or remove it; the agent can be used meanwhile"
+        loaded.problems.extend(Problem("unknown_field", where, remark, hint) for remark in agent.remarks)
         if agent.backend is None:
             loaded.problems.append(_unknown_model(agent.summary, backends))
 

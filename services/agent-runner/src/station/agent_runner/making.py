@@ -60,6 +60,8 @@ async def make_agent(source: Source, backends: Backends) -> Agent:
         options=backend.configure(prompt.front_matter, source.folder) if backend else None,
         config=prompt.config,
         takes_history=prompt.takes_history,
+        promises_json=prompt.promises_json,
+        remarks=prompt.remarks,
     )
 
 

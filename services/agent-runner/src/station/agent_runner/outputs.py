@@ -53,14 +53,14 @@ def _value(answer: Answer, agent: Agent) -> Any:
     if answer.value is not UNSET:
         return answer.value
     value = _json(answer.text)
-    if agent.output_validator is None:
+    if agent.output_validator is None and not agent.promises_json:
         return value if is_object(value) or is_array(value) else answer.text
     if value is _NOT_JSON:
         fenced = FENCED.findall(answer.text)
         value = _json(fenced[0]) if len(fenced) == 1 else _NOT_JSON
     if value is _NOT_JSON:
         raise bad_output(
-            f"agent {agent.name!r} has an output schema, so it must answer JSON, and did not: {_shown(answer.text)}"
+            f"agent {agent.name!r} promises JSON (`output` in its file) and did not answer it: {_shown(answer.text)}"
         )
     return value
 

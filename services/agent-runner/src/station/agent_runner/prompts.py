@@ -23,17 +23,28 @@ from dotpromptz import (
 )
 from msgspec import Struct
 
+from station.agent_runner.front_matter import PromptError, promises_json, remarks, schema_error, unreadable
+
+__all__ = [
+    "PromptError",
+    "PromptFile",
+    "compile_body",
+    "history_of",
+    "read_prompt",
+    "render",
+    "render_messages",
+    "text_of",
+    "used_partials",
+]
+
 JSON_SCHEMA_LISTS = ("type", "enum", "anyOf", "oneOf", "allOf", "required")
 """A list under one of these names is JSON Schema; in Picoschema they could only be names of properties."""
 MAX_STEPS = 1000
+CONTEXT = "@"
 _PARTIAL = re.compile(r"\{\{~?#?>\s*[\"']?([\w.-]+)")
 _NONE: Mapping[str, str] = MappingProxyType({})
 _HISTORY = re.compile(r"\{\{~?\s*history\s*~?\}\}")
 _ROLES = {"user": Role.USER, "model": Role.MODEL, "assistant": Role.MODEL, "system": Role.SYSTEM}
-
-
-class PromptError(Exception):
-    """The file is no usable prompt. The message says where, what is wrong and what to do."""
 
 
 class PromptFile(Struct, frozen=True, kw_only=True):
@@ -58,6 +69,10 @@ class PromptFile(Struct, frozen=True, kw_only=True):
     """Agents that it may call as tools."""
     max_steps: int | None
     """Most requests to its model in one attempt."""
+    promises_json: bool = False
+    """The answer must be JSON, with or without a schema."""
+    remarks: tuple[str, ...] = ()
+    """What in it nobody reads."""
 
 
 async def read_prompt(source: str, file: PurePath, partials: Mapping[str, str] = _NONE) -> PromptFile:
@@ -69,7 +84,7 @@ async def read_prompt(source: str, file: PurePath, partials: Mapping[str, str] =
     parsed = _parse(source)
     front_matter = msgspec.json.decode(msgspec.json.encode(parsed.raw or {}), type=dict[str, Any])
     used = used_partials(parsed.template, partials)
-    prompt = await _compile(parsed.template, used)
+    prompt = await compile_body(parsed.template, used)
     return PromptFile(
         name=_name(front_matter, file),
         model=_model(parsed),
@@ -85,6 +100,8 @@ async def read_prompt(source: str, file: PurePath, partials: Mapping[str, str] =
         config=front_matter.get("config") or {},
         agents=_texts(front_matter, "agents"),
         max_steps=_max_steps(front_matter),
+        promises_json=promises_json(front_matter),
+        remarks=remarks(front_matter),
     )
 
 
@@ -103,11 +120,16 @@ async def render_messages(
 ) -> list[Message]:
     """The body as messages with roles, what was said before in its place among them.
 
+    The variable ``@state`` is what the body calls ``{{@state}}``.
+
     Raises:
         ValueError: the body cannot be rendered with these variables.
     """
-    offered = {"task": task, "userInput": task, **variables}
-    rendered = await prompt(DataArgument[dict[str, Any]](input=offered, messages=history))
+    told = {} if task is None else {"task": task, "userInput": task}
+    context = {name[1:]: value for name, value in variables.items() if name.startswith(CONTEXT)}
+    rendered = await prompt(
+        DataArgument[dict[str, Any]](input={**told, **variables}, messages=history, context=context or None)
+    )
     return rendered.messages
 
 
@@ -156,17 +178,19 @@ def _parse(source: str) -> ParsedPrompt[Any]:
     try:
         parsed: ParsedPrompt[Any] = parse_document(source)
     except FrontmatterError as error:
-        at = f"line {error.line}, column {error.column}"
-        raise PromptError(f"{at}: the front matter cannot be read: {error.reason}; correct the YAML there") from error
+        raise unreadable(source, error.line, error.column, error.reason) from error
     if parsed.raw is None:
         raise PromptError("line 1: there is no front matter; begin the file with `---`, `model: …` and another `---`")
     return parsed
 
 
-async def _compile(body: str, partials: dict[str, str]) -> PromptFunction[Any]:
+async def compile_body(body: str, partials: dict[str, str]) -> PromptFunction[Any]:
     """Compile the body, and render it once: only that shows a helper or a partial which does not exist.
 
     The front matter stays out of it: its schemas would be converted anew for every rendering.
+
+    Raises:
+        PromptError: it does not compile.
     """
     bare = ParsedPrompt[dict[str, Any]](template=body)
     try:
@@ -227,7 +251,7 @@ async def _schema(front_matter: dict[str, Any], part: str) -> dict[str, Any] | N
     try:
         return await picoschema_to_json_schema(schema)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise PromptError(f"`{part}.schema` is neither JSON Schema nor Picoschema: {error}") from error
+        raise schema_error(part, error) from error
 
 
 def _is_json_schema(schema: dict[str, Any]) -> bool:
