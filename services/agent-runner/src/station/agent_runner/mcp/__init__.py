@@ -1,0 +1,1 @@
+"""Servers of the Model Context Protocol, and the tools that agents use from them."""

@@ -1,0 +1,145 @@
+"""The MCP servers of one runner: started at the first use, shared by all attempts, ended with the runner."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+
+from msgspec import Struct
+
+from station.agent_runner.late_import import late_import
+from station.agent_runner.mcp.config import Server, Servers, read_servers, stamp
+from station.agent_runner.mcp.connection import Connection, Session
+from station.agent_runner.mcp.tool import McpUnavailable, Tool, ToolResult, UnknownServer
+from station.core.findings import near_names
+
+T = TypeVar("T")
+IDLE_SECONDS = 600.0
+_SESSIONS = "station.agent_runner.mcp.session"
+
+
+class Secrets(Protocol):
+    """Where secrets are learnt, and struck out of what is told."""
+
+    def learn(self, value: str, /) -> None: ...
+    def text(self, text: str, /) -> str: ...
+
+
+class NoSecrets:
+    """Strikes nothing out."""
+
+    def learn(self, value: str, /) -> None:
+        """Forget it."""
+
+    def text(self, text: str, /) -> str:
+        """The text as it is."""
+        return text
+
+
+class _Read(Struct, frozen=True):
+    stamp: tuple[object, ...]
+    servers: Servers
+
+
+class McpServers:
+    """All servers of all environments."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        secrets: Secrets | None = None,
+        variables: Mapping[str, str] = os.environ,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
+        self._root = root.absolute()
+        self._secrets = secrets or NoSecrets()
+        self._variables = variables
+        self._idle_seconds = idle_seconds
+        self._read: dict[str, _Read] = {}
+        self._connections: dict[tuple[str, str], Connection] = {}
+        self._retired: list[Connection] = []
+
+    def configured(self, environment: str) -> Servers:
+        """What an environment has, as its files say now."""
+        now = stamp(self._root, environment)
+        read = self._read.get(environment)
+        if read is None or read.stamp != now:
+            servers = read_servers(self._root, environment, self._variables, self._secrets.learn)
+            read = self._read[environment] = _Read(now, servers)
+            self._retire_changed(environment, servers)
+        return read.servers
+
+    def known_tools(self, environment: str, server: str) -> tuple[Tool, ...] | None:
+        """The tools as they were listed last under the settings of now; None if they were not."""
+        connection = self._connections.get((environment, server))
+        return connection.tools if connection is not None else None
+
+    async def tools(self, environment: str, server: str) -> tuple[Tool, ...]:
+        """Ask a server for its tools. Raises McpUnavailable."""
+        connection = self._connection(environment, server)
+        tools = connection.tools = await self._said(connection.use(lambda session: session.tools()))
+        return tools
+
+    async def call(
+        self, environment: str, server: str, tool: str, arguments: dict[str, Any], *, meta: dict[str, Any]
+    ) -> ToolResult:
+        """Call one tool. Cancelled, the tool is cancelled at the server, too.
+
+        Raises:
+            McpUnavailable: the server cannot be started, or was lost during the call.
+        """
+        connection = self._connection(environment, server)
+        return await self._said(connection.use(lambda session: session.call(tool, arguments, meta)))
+
+    async def close(self) -> None:
+        """End every session and every program."""
+        connections = [*self._connections.values(), *self._retired]
+        self._connections.clear()
+        self._retired.clear()
+        await asyncio.gather(*(connection.close() for connection in connections))
+
+    async def _said(self, work: Awaitable[T]) -> T:
+        """What a server said may hold what it was given to keep."""
+        try:
+            return await work
+        except McpUnavailable as error:
+            raise type(error)(self._secrets.text(str(error))) from error
+
+    def _connection(self, environment: str, name: str) -> Connection:
+        servers = self.configured(environment)
+        server = servers.servers.get(name)
+        if server is None:
+            raise _unknown(environment, name, servers)
+        key = (environment, name)
+        if key not in self._connections:
+            self._connections[key] = Connection(server, _open, self._idle_seconds)
+        return self._connections[key]
+
+    def _retire_changed(self, environment: str, servers: Servers) -> None:
+        """Calls under way end on the old session; the next one gets a new one."""
+        for key, connection in list(self._connections.items()):
+            if key[0] == environment and servers.servers.get(key[1]) != connection.server:
+                del self._connections[key]
+                connection.retire()
+                self._retired.append(connection)
+
+
+def _unknown(environment: str, name: str, servers: Servers) -> McpUnavailable:
+    if name in servers.unusable:
+        why = servers.unusable[name]
+        return McpUnavailable(f"MCP server {name!r} of environment {environment!r} cannot be used: {why}")
+    near = near_names(name, servers.names)
+    meant = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(servers.names) or 'none'}"
+    return UnknownServer(f"environment {environment!r} has no MCP server {name!r}; {meant}")
+
+
+async def _open(server: Server) -> Session:
+    """Reach a server. What that needs is imported by the first who needs it."""
+    module = await late_import(_SESSIONS)
+    session = module.Session(server)
+    await session.open()
+    return cast("Session", session)
