@@ -13,7 +13,9 @@ from station.agent_runner.cancel import listen_for_cancels
 from station.agent_runner.executors.registry import all_executors
 from station.agent_runner.heartbeat import Heartbeats
 from station.agent_runner.held import HeldSteps
+from station.agent_runner.progress import Broadcaster
 from station.agent_runner.record import Recorder
+from station.agent_runner.redaction import Redactor, secrets_of
 from station.agent_runner.reporter import Reporter
 from station.agent_runner.scheduler import Scheduler
 from station.agent_runner.settings import Settings
@@ -29,7 +31,7 @@ from station.runtime.broker import inbox_prefix
 from station.runtime.bus import Bus
 from station.runtime.health import Probes
 from station.runtime.lifecycle import Stop, end
-from station.runtime.logging import get_logger
+from station.runtime.logging import get_logger, strike_out
 from station.runtime.rpc import serve
 from station.runtime.settings import effective
 
@@ -45,11 +47,15 @@ FULL_SECONDS = 1.0
 class Runner:
     """One agent-runner: its parts, made for one spool directory and one connection."""
 
-    def __init__(self, settings: Settings, spool: Spool, bus: Bus, spans: telemetry.Telemetry) -> None:
-        self.backends = all_backends(spool.folder / "programs")
+    def __init__(
+        self, settings: Settings, spool: Spool, bus: Bus, spans: telemetry.Telemetry, redactor: Redactor
+    ) -> None:
+        self.backends = all_backends(spool.folder / "programs", redactor.learn)
         self.settings = settings
         self.spool = spool
         self.bus = bus
+        self.redactor = redactor
+        self.broadcaster = Broadcaster(bus, redactor)
         self.held = HeldSteps()
         self.scheduler = Scheduler(bus)
         self.reporter = Reporter(self.scheduler, spool.identity)
@@ -61,10 +67,12 @@ class Runner:
                 Versions(settings.environments_dir, lambda: self.announcer.catalog, self.backends, self.scheduler),
                 max_output_bytes=settings.max_output_bytes,
                 spend=Spending(self.scheduler, spool.identity).ask,
+                progress=self.broadcaster.voice,
+                redactor=redactor,
             ),
             spool=spool,
             reporter=self.reporter,
-            recorder=Recorder(spans),
+            recorder=Recorder(spans, redactor),
         )
         self.worker = Worker(
             bus=bus,
@@ -95,6 +103,7 @@ class Runner:
         async with _in_background(self.heartbeats.run(), self.announcer.run()):
             await self.worker.run(stop)
             await wind_down(self.held, self.scheduler, self.spool.identity, self.settings.shutdown_seconds)
+            await self.broadcaster.close()
 
     async def health(self) -> Health:
         """Ready once announced, while the bus and the scheduler answer."""
@@ -122,6 +131,8 @@ class Runner:
 
 async def run(settings: Settings, stop: Stop) -> None:
     """The whole life of the process."""
+    redactor = Redactor(secrets_of(settings))
+    strike_out(redactor.text)
     log.info("starting", **effective(settings))
     spans = telemetry.setup(SERVICE, settings.otlp_endpoint)
     folder = settings.data_dir / SERVICE / (settings.runner_id or DEFAULT_SPOOL)
@@ -133,7 +144,7 @@ async def run(settings: Settings, stop: Stop) -> None:
         bus = await _unless(stop, Bus.connect(settings.nats_url, name=SERVICE, inbox_prefix=inbox_prefix(SERVICE)))
         if bus is not None:
             try:
-                await _serve(Runner(settings, spool, bus, spans), stop)
+                await _serve(Runner(settings, spool, bus, spans, redactor), stop)
             finally:
                 await bus.close()
                 spans.shutdown()

@@ -17,3 +17,4 @@ POISON = counter("runner_tasks_undecodable_total", "Tasks that nobody can use: k
 RETRIES = counter("runner_scheduler_retries_total", "Requests to the scheduler that had to be made again.")
 AGENTS = gauge("runner_agents", "Agents that are loaded.")
 PROBLEMS = gauge("runner_agent_problems", "Files of agents with a problem.")
+UNTOLD = counter("runner_progress_dropped_total", "Messages about what agents do that could not be sent.")

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import msgspec
+
 from station.agent_runner import metrics
 from station.agent_runner.executors.protocol import Executor, Outcome
 from station.agent_runner.held import Held
+from station.agent_runner.redaction import Redactor
 from station.contracts.errors import ErrorType
 from station.contracts.statuses import StepStatus
 from station.runtime.logging import get_logger
@@ -23,8 +26,9 @@ log = get_logger("steps")
 class Recorder:
     """Tells of attempts."""
 
-    def __init__(self, telemetry: Telemetry) -> None:
+    def __init__(self, telemetry: Telemetry, redactor: Redactor | None = None) -> None:
         self._telemetry = telemetry
+        self._redactor = redactor or Redactor()
 
     def ended(self, executor: Executor, held: Held, outcome: Outcome, started_ms: int, duration_ms: int) -> None:
         """One attempt is over, its result not yet reported."""
@@ -34,7 +38,9 @@ class Recorder:
         metrics.SECONDS.labels(executor.action).observe(duration_ms / 1000)
         _log(executor, held, outcome, status, duration_ms)
         if self._telemetry.enabled:
-            self._telemetry.emit(_span(executor, held, outcome, started_ms, duration_ms))
+            span = _span(executor, held, outcome, started_ms, duration_ms)
+            attributes = self._redactor.value(span.attributes)
+            self._telemetry.emit(msgspec.structs.replace(span, attributes=attributes))
 
 
 def _status(outcome: Outcome) -> StepStatus:

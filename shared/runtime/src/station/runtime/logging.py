@@ -2,13 +2,14 @@
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
-__all__ = ["bound", "get_logger", "setup"]
+__all__ = ["bound", "get_logger", "setup", "strike_out"]
 
 LEVELS = ("debug", "info", "warning", "error")
 bound = structlog.contextvars.bound_contextvars
@@ -39,6 +40,25 @@ def setup(service: str, format: str | None = None, level: str = "info") -> None:
 def get_logger(name: str) -> FilteringBoundLogger:
     """A logger: ``log.info("run_started", run_id=…)``. The first argument is what happened, in snake_case."""
     return structlog.get_logger(name)
+
+
+def strike_out(redact: Callable[[str], str]) -> None:
+    """Pass every finished line, of our own code and of libraries, with its stack, through this from here on."""
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_Redacting(handler.formatter or logging.Formatter(), redact))
+
+
+class _Redacting(logging.Formatter):
+    """Another formatter's lines without their secrets."""
+
+    def __init__(self, inner: logging.Formatter, redact: Callable[[str], str]) -> None:
+        super().__init__()
+        self._inner = inner
+        self._redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return self._redact(self._inner.format(record))
 
 
 def _processors(service: str) -> list[Any]:

@@ -3,10 +3,11 @@
 The rule: the program sees the environment that its file gives it and a minimal one, never the runner's own settings.
 """
 
+import codecs
 import errno
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,10 +15,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from station.agent_runner.backends.leftovers import KEY, Leftovers
-from station.agent_runner.backends.program import Finished, Launch, run_program
+from station.agent_runner.backends.program import STDERR_TAIL, Finished, Launch, run_program
 from station.agent_runner.backends.protocol import AgentCall, Answer, Misconfigured
 from station.agent_runner.failures import AttemptFailed, agent_error, too_large
 from station.agent_runner.prompts import render
+from station.agent_runner.redaction import looks_secret
 
 INHERITED = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")
 DEFAULT_KILL_AFTER = 5.0
@@ -53,8 +55,10 @@ class ExecBackend:
     prefixes = ("exec",)
     repeatable = False
 
-    def __init__(self, leftovers: Leftovers) -> None:
+    def __init__(self, leftovers: Leftovers, learn: Callable[[str], None] = lambda _: None) -> None:
+        """``learn`` is told the secrets that a file gives its program."""
         self._leftovers = leftovers
+        self._learn = learn
 
     def configure(self, front_matter: Mapping[str, Any], folder: Path) -> ExecOptions:
         """Read the object under ``exec``."""
@@ -78,6 +82,9 @@ class ExecBackend:
         cwd = call.agent.folder / (options.cwd or "")
         if not cwd.is_dir():
             raise agent_error(f"the working directory {cwd} of the agent's program does not exist", retryable=False)
+        for name, value in options.env.items():
+            if looks_secret(name):
+                self._learn(value)
         launch = Launch(
             command=options.command,
             stdin=msgspec.json.encode(await _program_input(call)),
@@ -85,6 +92,7 @@ class ExecBackend:
             env=_environment(call, options),
             max_stdout=call.max_output_bytes,
             kill_after=options.kill_after_seconds,
+            on_stderr=_told(call),
         )
         try:
             finished = await run_program(launch, lambda group: self._leftovers.noted(group, call.idempotency_key))
@@ -119,6 +127,12 @@ def _environment(call: AgentCall, options: ExecOptions) -> dict[str, str]:
     }
 
 
+def _told(call: AgentCall) -> Callable[[bytes], None]:
+    """What the program writes to stderr is what it says while it works."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    return lambda data: call.progress.say("text", agent=call.agent.name, text=decoder.decode(data))
+
+
 def _answer(finished: Finished, call: AgentCall, program: str) -> Answer:
     if finished.overflowed:
         raise too_large(f"what {program} wrote to stdout", limit=call.max_output_bytes)
@@ -141,7 +155,9 @@ def _exit_words(code: int) -> str:
 
 
 def _tail_words(tail: bytes) -> str:
-    text = tail.decode(errors="replace").strip()
+    whole = tail.partition(b"\n")[2] if len(tail) == STDERR_TAIL else b""
+    # Of a line that was cut the rest may be half a secret, which nobody would know as one.
+    text = (whole or tail).decode(errors="replace").strip()
     return f"; the end of its stderr:\n{text}" if text else "; it wrote nothing to stderr"
 
 

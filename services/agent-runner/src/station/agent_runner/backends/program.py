@@ -35,7 +35,8 @@ class Finished(Struct, frozen=True, kw_only=True):
 class _Listener(asyncio.SubprocessProtocol):
     """Collects what the program writes: stdout up to a limit, of stderr the tail."""
 
-    def __init__(self, max_stdout: int) -> None:
+    def __init__(self, max_stdout: int, on_stderr: Callable[[bytes], None]) -> None:
+        self._on_stderr = on_stderr
         self.exited = asyncio.Event()
         self.over = asyncio.Event()
         """It has exited, or has written too much."""
@@ -55,6 +56,7 @@ class _Listener(asyncio.SubprocessProtocol):
         if fd == 1:
             self._keep(data)
             return
+        self._on_stderr(data)
         self.stderr += data
         del self.stderr[:-STDERR_TAIL]
 
@@ -86,6 +88,8 @@ class Launch(Struct, frozen=True, kw_only=True):
     max_stdout: int
     kill_after: float
     """Seconds between SIGTERM and SIGKILL."""
+    on_stderr: Callable[[bytes], None] = lambda _: None
+    """Hears what it writes there, piece by piece."""
 
 
 async def run_program(launch: Launch, noted: Callable[[int], AbstractContextManager[None]]) -> Finished:
@@ -116,7 +120,7 @@ async def _started(launch: Launch) -> tuple[asyncio.SubprocessTransport, _Listen
     """The running program. A cancellation that comes while it starts ends it, too."""
     starting = asyncio.ensure_future(
         asyncio.get_running_loop().subprocess_exec(
-            lambda: _Listener(launch.max_stdout),
+            lambda: _Listener(launch.max_stdout, launch.on_stderr),
             *launch.command,
             cwd=launch.cwd,
             env=dict(launch.env),

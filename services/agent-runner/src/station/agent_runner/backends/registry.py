@@ -1,6 +1,6 @@
 """Which backend serves which ``model``: the one table that a new backend is added to."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from station.agent_runner.backends.exec import ExecBackend
@@ -29,6 +29,9 @@ class Backends:
         return ", ".join(sorted(self._by_prefix))
 
 
-def all_backends(notes: Path | None = None) -> Backends:
-    """Every backend there is, with fresh state. ``notes`` is a folder for what must be known after a crash."""
-    return Backends((ExecBackend(Leftovers(notes)), ScriptedBackend()))
+def all_backends(notes: Path | None = None, learn: Callable[[str], None] = lambda _: None) -> Backends:
+    """Every backend there is, with fresh state.
+
+    ``notes`` is a folder for what must be known after a crash; ``learn`` is told the secrets that come up.
+    """
+    return Backends((ExecBackend(Leftovers(notes), learn), ScriptedBackend()))

@@ -6,9 +6,10 @@ The agent exists, its input is what its file asks for, it runs within its time, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
+
+import msgspec
 
 from station.agent_runner.agent import Agent
 from station.agent_runner.backends.protocol import AgentCall, Answer, Backend
@@ -19,6 +20,7 @@ from station.agent_runner.inputs import prepare
 from station.agent_runner.metering import Meter
 from station.agent_runner.outputs import interpret
 from station.agent_runner.progress import SILENT, Progress
+from station.agent_runner.redaction import Redactor
 from station.contracts.errors import ErrorType, StepError
 from station.contracts.usage import Usage
 from station.runtime.logging import get_logger
@@ -40,6 +42,12 @@ class Spend(Protocol):
     async def __call__(self, held: Held, used: Usage, /, *, tool: bool) -> str | None: ...
 
 
+class Voices(Protocol):
+    """Gives each attempt its voice; a quiet one says that it began only when it has more to say."""
+
+    def __call__(self, held: Held, agent: str, /, *, quiet: bool) -> Progress: ...
+
+
 class AgentRun:
     """Runs agents of the catalog."""
 
@@ -52,15 +60,24 @@ class AgentRun:
         *,
         max_output_bytes: int,
         spend: Spend | None = None,
-        progress: Callable[[Held], Progress] = lambda _: SILENT,
+        progress: Voices | None = None,
+        redactor: Redactor | None = None,
     ) -> None:
         self._agents = agents
         self._max_output_bytes = max_output_bytes
         self._spend = spend
         self._progress = progress
+        self._redactor = redactor or Redactor()
 
     async def execute(self, held: Held) -> Outcome:
-        """Run one attempt of an agent."""
+        """Run one attempt of an agent. Nothing in its outcome is a secret that is known."""
+        outcome = await self._execute(held)
+        if outcome.error is None:
+            return self._without_secrets(outcome)
+        error = msgspec.structs.replace(outcome.error, message=self._redactor.text(outcome.error.message))
+        return msgspec.structs.replace(outcome, error=error)
+
+    async def _execute(self, held: Held) -> Outcome:
         attributes: dict[str, Any] = {"agent_name": held.task.agent, "environment": held.task.environment}
         repeatable = False
         try:
@@ -69,9 +86,8 @@ class AgentRun:
             held.agent = agent.use
             attributes["agent_model"] = agent.summary.model
             repeatable = backend.repeatable
-            call = self._call(agent, held)
-            answer = await _in_time(backend, call, held.task.timeout_seconds)
-            output, size = interpret(answer, agent, limit=self._max_output_bytes)
+            call = self._call(agent, held, backend)
+            output, size = await self._perform(call, backend, held.task.timeout_seconds)
         except AttemptFailed as failed:
             return Outcome(error=failed.error, repeatable=repeatable, attributes=attributes)
         except Exception as error:
@@ -80,7 +96,30 @@ class AgentRun:
             return Outcome(error=StepError(type=ErrorType.INTERNAL, message=message), attributes=attributes)
         return Outcome(output=output, size=size, repeatable=repeatable, attributes=attributes)
 
-    def _call(self, agent: Agent, held: Held) -> AgentCall:
+    async def _perform(self, call: AgentCall, backend: Backend, seconds: float | None) -> tuple[Any, int]:
+        name, ended = call.agent.name, "stopped"
+        call.progress.say("started", agent=name)
+        try:
+            answer = await _in_time(backend, call, seconds)
+            output = interpret(answer, call.agent, limit=self._max_output_bytes)
+            ended = None
+        except AttemptFailed as failed:
+            ended = str(failed)
+            raise
+        except Exception as error:
+            ended = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            call.progress.say("finished", agent=name, text=ended, is_error=ended is not None)
+        return output
+
+    def _without_secrets(self, outcome: Outcome) -> Outcome:
+        output = self._redactor.value(outcome.output)
+        if output is outcome.output:
+            return outcome
+        return msgspec.structs.replace(outcome, output=output, size=len(msgspec.json.encode(output)))
+
+    def _call(self, agent: Agent, held: Held, backend: Backend) -> AgentCall:
         task = held.task
         if self._spend is not None and task.metered:
             held.meter = Meter(task.budget, partial(self._spend, held))
@@ -97,7 +136,7 @@ class AgentRun:
             agent_run_id=held.claim.agent_run_id,
             max_output_bytes=self._max_output_bytes,
             meter=held.meter,
-            progress=self._progress(held),
+            progress=SILENT if self._progress is None else self._progress(held, agent.name, quiet=backend.repeatable),
             find=partial(self._find_child, agent),
         )
 

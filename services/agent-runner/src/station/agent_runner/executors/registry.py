@@ -1,11 +1,8 @@
 """Which executor does which action: the one table that a new action is added to."""
 
-from collections.abc import Callable
-
-from station.agent_runner.executors.agent_run import AgentRun, Agents, Spend
+from station.agent_runner.executors.agent_run import AgentRun, Agents, Spend, Voices
 from station.agent_runner.executors.protocol import Executor
-from station.agent_runner.held import Held
-from station.agent_runner.progress import SILENT, Progress
+from station.agent_runner.redaction import Redactor
 from station.contracts.work import StepTask
 
 
@@ -25,7 +22,9 @@ def all_executors(
     *,
     max_output_bytes: int,
     spend: Spend | None = None,
-    progress: Callable[[Held], Progress] = lambda _: SILENT,
+    progress: Voices | None = None,
+    redactor: Redactor | None = None,
 ) -> Executors:
     """Every executor there is."""
-    return Executors(AgentRun(agents, max_output_bytes=max_output_bytes, spend=spend, progress=progress))
+    run = AgentRun(agents, max_output_bytes=max_output_bytes, spend=spend, progress=progress, redactor=redactor)
+    return Executors(run)
