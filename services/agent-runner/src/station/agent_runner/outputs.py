@@ -77,3 +77,12 @@ def _shown(text: str) -> str:
     if not text:
         return "nothing"
     return repr(text if len(text) <= SHOWN else text[:SHOWN] + "…")
+
+
+def json_in(text: str) -> tuple[bool, Any]:
+    """Whether a text is JSON, or has it in its one fenced block; and the value."""
+    value = _json(text)
+    if value is _NOT_JSON:
+        fenced = FENCED.findall(text)
+        value = _json(fenced[0]) if len(fenced) == 1 else _NOT_JSON
+    return value is not _NOT_JSON, value

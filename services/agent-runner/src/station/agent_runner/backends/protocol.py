@@ -5,7 +5,7 @@ The rule: a backend neither knows of claims and tokens nor checks schemas; that 
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from msgspec import UNSET, Struct, UnsetType, field
 
@@ -30,12 +30,16 @@ class AgentCall(Struct, frozen=True, kw_only=True):
     meter: Meter = field(default_factory=Meter)
     """Of the whole attempt: ask it before every call of a model or a tool, and tell it what was used."""
     progress: Progress = SILENT
-    find: Callable[[str], Awaitable[Agent]] | None = None
-    """Gives an agent that this one may call, in the version that it is bound to."""
+    find: Callable[[Agent, str], Awaitable[Agent]] | None = None
+    """Gives an agent that another one may call, in the version that this is bound to."""
     depth: int = 0
     """How many agents have called each other to come here."""
+    call_prefix: str = ""
+    """What the numbers of its tool calls begin with; of an agent that was called, the number of that call."""
     traceparent: str | None = None
-    """Of the span of the attempt."""
+    """Of the span that it is inside of: the attempt's, or that of the call."""
+    timeout_seconds: float | None = None
+    """Of the step: it is cancelled by then, and a backend need not watch the clock. None: nobody cancels it."""
 
 
 class Answer(Struct, frozen=True):
@@ -75,4 +79,22 @@ class Backend(Protocol):
         Raises:
             AttemptFailed: with the error to report; any other exception is reported as ``internal``.
         """
+        ...
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A backend that holds something open, such as connections."""
+
+    async def close(self) -> None:
+        """Let go of it; nothing runs any more."""
+        ...
+
+
+@runtime_checkable
+class Configurable(Protocol):
+    """A backend whose models need settings of the runner."""
+
+    def not_configured(self, model: str) -> str | None:
+        """What must be set before a model can be used; None if it can."""
         ...

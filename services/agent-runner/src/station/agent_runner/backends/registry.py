@@ -5,8 +5,11 @@ from pathlib import Path
 
 from station.agent_runner.backends.exec import ExecBackend
 from station.agent_runner.backends.leftovers import Leftovers
-from station.agent_runner.backends.protocol import Backend
+from station.agent_runner.backends.llm import LlmBackend
+from station.agent_runner.backends.protocol import Backend, Closing
 from station.agent_runner.backends.scripted import ScriptedBackend
+from station.agent_runner.loop.equipment import Equipment
+from station.agent_runner.loop.providers import Providers
 
 
 class Backends:
@@ -24,14 +27,32 @@ class Backends:
         for backend in set(self._by_prefix.values()):
             backend.clean_up()
 
+    async def close(self) -> None:
+        """Give back what backends hold open, at the end of the process."""
+        for backend in set(self._by_prefix.values()):
+            if isinstance(backend, Closing):
+                await backend.close()
+
     def models(self) -> str:
         """What may stand as ``model``, for messages."""
         return ", ".join(sorted(self._by_prefix))
 
 
-def all_backends(notes: Path | None = None, learn: Callable[[str], None] = lambda _: None) -> Backends:
+def all_backends(
+    notes: Path | None = None,
+    learn: Callable[[str], None] = lambda _: None,
+    *,
+    providers: Providers | None = None,
+    equipment: Equipment | None = None,
+) -> Backends:
     """Every backend there is, with fresh state.
 
     ``notes`` is a folder for what must be known after a crash; ``learn`` is told the secrets that come up.
+    Without ``providers`` no model can.
     """
-    return Backends((ExecBackend(Leftovers(notes), learn), ScriptedBackend()))
+    backends: list[Backend] = [
+        ExecBackend(Leftovers(notes), learn),
+        ScriptedBackend(),
+        LlmBackend(providers or Providers(), equipment or Equipment()),
+    ]
+    return Backends(backends)

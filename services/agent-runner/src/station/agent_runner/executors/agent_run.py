@@ -135,9 +135,10 @@ class AgentRun:
             idempotency_key=task.idempotency_key,
             agent_run_id=held.claim.agent_run_id,
             max_output_bytes=self._max_output_bytes,
+            timeout_seconds=task.timeout_seconds,
             meter=held.meter,
             progress=SILENT if self._progress is None else self._progress(held, agent.name, quiet=backend.repeatable),
-            find=partial(self._find_child, agent),
+            find=self._find_child,
         )
 
     async def _find_child(self, parent: Agent, name: str) -> Agent:
