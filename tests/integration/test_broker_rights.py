@@ -24,6 +24,7 @@ REFUSED = re.compile(r'permissions violation for (?:publish|subscription) to "([
 LISTENING = re.compile(rb"Listening for client connections on (\S+)")
 
 STEP, APPROVAL = subjects.task_step("run_1", "step_1", 1), subjects.task_approval("run_1", "step_1")
+REMOTE = "agent.weather"
 NEXT = "$JS.API.CONSUMER.MSG.NEXT.WORKFLOW_TASKS."
 
 MAY_PUBLISH = {
@@ -44,6 +45,7 @@ MAY_PUBLISH = {
         subjects.STEP_RELEASE,
         subjects.RUNNER_ANNOUNCE,
         subjects.LETTER_KEEP,
+        REMOTE,
         NEXT + subjects.RUNNER_CONSUMER,
     },
     "approval-service": {
@@ -59,6 +61,7 @@ MAY_PUBLISH = {
         subjects.RUN_START,
         subjects.QUERY_RUN,
         subjects.QUERY_APPROVAL,
+        subjects.remote_reply("reply_1"),
     },
 }
 MAY_SUBSCRIBE = {
@@ -78,7 +81,7 @@ MAY_SUBSCRIBE = {
         subjects.STARTED_FILTER,
         "$SRV.PING",
     },
-    "external": {subjects.EVENTS_FILTER},
+    "external": {subjects.EVENTS_FILTER, REMOTE},
 }
 EVERY_PUBLISH = sorted(set().union(*MAY_PUBLISH.values()))
 EVERY_SUBSCRIBE = sorted(set().union(*MAY_SUBSCRIBE.values(), {f"_INBOX_{name}.>" for name in SERVICES}))

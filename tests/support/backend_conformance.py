@@ -5,12 +5,14 @@ that the checks around backends hold for this one.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import pytest
 
-from station.agent_runner.backends.registry import all_backends
+from station.agent_runner.backends.registry import Backends, all_backends
 from station.agent_runner.catalog import load_catalog
 from station.agent_runner.executors.agent_run import AgentRun
 from station.agent_runner.executors.protocol import Outcome
@@ -28,6 +30,8 @@ output:
     properties: {status: {type: string}}
     required: [status]
 """
+
+Play = Callable[..., Awaitable[Outcome]]
 
 
 class BackendConformance:
@@ -50,56 +54,66 @@ class BackendConformance:
     def root(self, tmp_path: Path) -> Path:
         return tmp_path / "environments"
 
-    async def test_an_answer_that_keeps_its_schema_is_the_output(self, root: Path) -> None:
-        outcome = await execute(root, self.answers + OUTPUT_SCHEMA)
+    @pytest.fixture
+    def backends(self) -> Backends:
+        """Every backend there is; one that needs more than memory is given it here."""
+        return all_backends()
+
+    @pytest.fixture
+    def play(self, root: Path, backends: Backends) -> Play:
+        """One attempt of the agent with this front matter."""
+        return partial(execute, root, backends=backends)
+
+    async def test_an_answer_that_keeps_its_schema_is_the_output(self, play: Play) -> None:
+        outcome = await play(self.answers + OUTPUT_SCHEMA)
         assert (outcome.output, outcome.error, outcome.cancelled) == ({"status": "ok"}, None, False)
         assert outcome.size == len(b'{"status":"ok"}')
 
-    async def test_json_is_found_without_a_schema_too(self, root: Path) -> None:
-        assert (await execute(root, self.answers)).output == {"status": "ok"}
+    async def test_json_is_found_without_a_schema_too(self, play: Play) -> None:
+        assert (await play(self.answers)).output == {"status": "ok"}
 
-    async def test_other_text_is_the_output_without_a_schema(self, root: Path) -> None:
-        assert (await execute(root, self.answers_text)).output == "hello"
+    async def test_other_text_is_the_output_without_a_schema(self, play: Play) -> None:
+        assert (await play(self.answers_text)).output == "hello"
 
-    async def test_an_answer_that_breaks_its_schema_is_a_validation_error_that_may_be_retried(self, root: Path) -> None:
-        outcome = await execute(root, self.answers_wrongly + OUTPUT_SCHEMA)
+    async def test_an_answer_that_breaks_its_schema_is_a_validation_error_that_may_be_retried(self, play: Play) -> None:
+        outcome = await play(self.answers_wrongly + OUTPUT_SCHEMA)
         assert outcome.error is not None
         assert outcome.error.type is ErrorType.VALIDATION
         assert "/status" in outcome.error.message
         assert outcome.error.retryable
 
-    async def test_text_where_json_is_promised_is_a_validation_error(self, root: Path) -> None:
-        outcome = await execute(root, self.answers_text + OUTPUT_SCHEMA)
+    async def test_text_where_json_is_promised_is_a_validation_error(self, play: Play) -> None:
+        outcome = await play(self.answers_text + OUTPUT_SCHEMA)
         assert outcome.error is not None
         assert outcome.error.type is ErrorType.VALIDATION
 
-    async def test_input_that_breaks_its_schema_never_reaches_the_agent(self, root: Path) -> None:
+    async def test_input_that_breaks_its_schema_never_reaches_the_agent(self, play: Play) -> None:
         schema = "input: {schema: {type: object, required: [namespace], properties: {namespace: {type: string}}}}\n"
-        outcome = await execute(root, self.fails + schema)
+        outcome = await play(self.fails + schema)
         assert outcome.error is not None
         assert (outcome.error.type, outcome.error.retryable) == (ErrorType.VALIDATION, False)
         assert "namespace" in outcome.error.message
 
-    async def test_a_failure_is_an_agent_error_with_its_reason(self, root: Path) -> None:
-        outcome = await execute(root, self.fails)
+    async def test_a_failure_is_an_agent_error_with_its_reason(self, play: Play) -> None:
+        outcome = await play(self.fails)
         assert outcome.error is not None
         assert outcome.error.type is ErrorType.AGENT_ERROR
         assert "it broke" in outcome.error.message
         assert outcome.output is None
 
-    async def test_a_huge_answer_is_refused_and_not_retried(self, root: Path) -> None:
-        outcome = await execute(root, self.floods)
+    async def test_a_huge_answer_is_refused_and_not_retried(self, play: Play) -> None:
+        outcome = await play(self.floods)
         assert outcome.error is not None
         assert (outcome.error.type, outcome.error.retryable) == (ErrorType.PAYLOAD_TOO_LARGE, False)
 
-    async def test_time_that_runs_out_is_a_timeout(self, root: Path) -> None:
-        outcome = await execute(root, self.hangs, timeout=0.2)
+    async def test_time_that_runs_out_is_a_timeout(self, play: Play) -> None:
+        outcome = await play(self.hangs, timeout=0.2)
         assert outcome.error is not None
         assert (outcome.error.type, outcome.error.retryable) == (ErrorType.TIMEOUT, True)
         assert "0.2 s" in outcome.error.message
 
-    async def test_cancelling_ends_it(self, root: Path) -> None:
-        working = asyncio.create_task(execute(root, self.hangs))
+    async def test_cancelling_ends_it(self, play: Play) -> None:
+        working = asyncio.ensure_future(play(self.hangs))
         done, _ = await asyncio.wait({working}, timeout=0.3)
         assert not done
         working.cancel()
@@ -107,16 +121,18 @@ class BackendConformance:
         assert done
         assert working.cancelled()
 
-    async def test_many_calls_run_side_by_side(self, root: Path) -> None:
+    async def test_many_calls_run_side_by_side(self, play: Play) -> None:
         async with asyncio.timeout(UNTIL_STOPPED):
-            outcomes = await asyncio.gather(*(execute(root, self.answers) for _ in range(8)))
+            outcomes = await asyncio.gather(*(play(self.answers) for _ in range(8)))
         assert [outcome.output for outcome in outcomes] == [{"status": "ok"}] * 8
 
 
-async def execute(root: Path, front_matter: str, timeout: float | None = None) -> Outcome:
+async def execute(
+    root: Path, front_matter: str, timeout: float | None = None, backends: Backends | None = None
+) -> Outcome:
     """One attempt of the agent with this front matter, through every check."""
     write_agent(root, "subject", f"---\n{front_matter.strip()}\n---\nThe task: {{{{task}}}}\n")
-    catalog = await load_catalog(root, all_backends())
+    catalog = await load_catalog(root, backends or all_backends())
     assert not catalog.problems
     executor = AgentRun(found_in(catalog), max_output_bytes=MAX_OUTPUT)
     return await executor.execute(held_for("subject", timeout))

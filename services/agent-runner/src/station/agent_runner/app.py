@@ -50,7 +50,7 @@ class Runner:
     def __init__(
         self, settings: Settings, spool: Spool, bus: Bus, spans: telemetry.Telemetry, redactor: Redactor
     ) -> None:
-        self.backends = all_backends(spool.folder / "programs", redactor.learn)
+        self.backends = all_backends(spool.folder / "programs", redactor.learn, bus=bus)
         self.settings = settings
         self.spool = spool
         self.bus = bus

@@ -2,6 +2,11 @@
 
 from station.contracts.errors import ErrorType, StepError
 
+FINAL = frozenset(
+    {ErrorType.EXPRESSION, ErrorType.PAYLOAD_TOO_LARGE, ErrorType.BUDGET_EXCEEDED, ErrorType.CANCELLED, ErrorType.LIMIT}
+)
+"""What another attempt would only meet again."""
+
 
 class AttemptFailed(Exception):
     """The attempt is over, with this error."""

@@ -84,9 +84,16 @@ RIGHTS: Mapping[str, Rights] = {
         ),
         subscribe=("wf.rpc.inbox.>", "wf.event.>", subjects.STARTED_FILTER, _DISCOVERY),
     ),
-    # Other systems, with their ordinary NATS client: start and signal runs, ask, and follow what happens.
+    # Other systems, with their ordinary NATS client: start and signal runs, ask, follow what happens, and be agents.
     "external": Rights(
-        publish=("wf.task.run.*", subjects.RESUME_FILTER, "wf.rpc.run.>", "wf.rpc.query.>", _DISCOVERY),
+        publish=(
+            "wf.task.run.*",
+            subjects.RESUME_FILTER,
+            "wf.rpc.run.>",
+            "wf.rpc.query.>",
+            subjects.REMOTE_REPLIES,
+            _DISCOVERY,
+        ),
         subscribe=("wf.event.>", subjects.PROGRESS_FILTER, subjects.REMOTE_AGENTS),
     ),
     # The command line and its doctor: ask and look, change nothing that the API could not.

@@ -17,8 +17,8 @@ from msgspec import Meta, Struct
 from station.agent_runner.backends.leftovers import KEY, Leftovers
 from station.agent_runner.backends.program import STDERR_TAIL, Finished, Launch, run_program
 from station.agent_runner.backends.protocol import AgentCall, Answer, Misconfigured
+from station.agent_runner.backends.request import program_input
 from station.agent_runner.failures import AttemptFailed, agent_error, too_large
-from station.agent_runner.prompts import render
 from station.agent_runner.redaction import looks_secret
 
 INHERITED = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")
@@ -35,24 +35,10 @@ class ExecOptions(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkn
     """Between SIGTERM and SIGKILL."""
 
 
-class ProgramInput(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What the program reads from stdin, as JSON."""
-
-    task: str | None
-    variables: dict[str, Any]
-    prompt: str
-    agent: str
-    environment: str
-    run_id: str
-    step_id: str
-    attempt: int
-    idempotency_key: str
-
-
 class ExecBackend:
     """Runs local programs."""
 
-    prefixes = ("exec",)
+    prefixes: tuple[str, ...] = ("exec",)
     repeatable = False
 
     def __init__(self, leftovers: Leftovers, learn: Callable[[str], None] = lambda _: None) -> None:
@@ -87,7 +73,7 @@ class ExecBackend:
                 self._learn(value)
         launch = Launch(
             command=options.command,
-            stdin=msgspec.json.encode(await _program_input(call)),
+            stdin=msgspec.json.encode(await program_input(call)),
             cwd=cwd,
             env=_environment(call, options),
             max_stdout=call.max_output_bytes,
@@ -99,20 +85,6 @@ class ExecBackend:
         except OSError as error:
             raise _not_started(error, options.command[0]) from error
         return _answer(finished, call, options.command[0])
-
-
-async def _program_input(call: AgentCall) -> ProgramInput:
-    return ProgramInput(
-        task=call.task,
-        variables=call.variables,
-        prompt=await render(call.agent.prompt, call.task, call.variables),
-        agent=call.agent.name,
-        environment=call.agent.environment,
-        run_id=call.run_id,
-        step_id=call.step_id,
-        attempt=call.attempt,
-        idempotency_key=call.idempotency_key,
-    )
 
 
 def _environment(call: AgentCall, options: ExecOptions) -> dict[str, str]:

@@ -6,10 +6,12 @@ from pathlib import Path
 from station.agent_runner.backends.exec import ExecBackend
 from station.agent_runner.backends.leftovers import Leftovers
 from station.agent_runner.backends.llm import LlmBackend
+from station.agent_runner.backends.nats import NatsBackend
 from station.agent_runner.backends.protocol import Backend, Closing
 from station.agent_runner.backends.scripted import ScriptedBackend
 from station.agent_runner.loop.equipment import Equipment
 from station.agent_runner.loop.providers import Providers
+from station.runtime.bus import Bus
 
 
 class Backends:
@@ -41,6 +43,7 @@ class Backends:
 def all_backends(
     notes: Path | None = None,
     learn: Callable[[str], None] = lambda _: None,
+    bus: Bus | None = None,
     *,
     providers: Providers | None = None,
     equipment: Equipment | None = None,
@@ -48,11 +51,12 @@ def all_backends(
     """Every backend there is, with fresh state.
 
     ``notes`` is a folder for what must be known after a crash; ``learn`` is told the secrets that come up.
-    Without ``providers`` no model can.
+    Without a ``bus`` programs on NATS cannot be asked; without ``providers`` no model can.
     """
     backends: list[Backend] = [
         ExecBackend(Leftovers(notes), learn),
         ScriptedBackend(),
+        NatsBackend(bus),
         LlmBackend(providers or Providers(), equipment or Equipment()),
     ]
     return Backends(backends)

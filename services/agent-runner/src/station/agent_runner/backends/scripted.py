@@ -15,16 +15,12 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from station.agent_runner.backends.protocol import AgentCall, Answer, Misconfigured
-from station.agent_runner.failures import AttemptFailed, agent_error
+from station.agent_runner.failures import FINAL, AttemptFailed, agent_error
 from station.contracts.errors import ErrorType, StepError
 
 MAX_PATTERN = 1000
 MAX_TASK = 10_000
 """A pattern looks at so many characters of a task, so that a bad one cannot hold the runner for long."""
-FINAL = frozenset(
-    {ErrorType.EXPRESSION, ErrorType.PAYLOAD_TOO_LARGE, ErrorType.BUDGET_EXCEEDED, ErrorType.CANCELLED, ErrorType.LIMIT}
-)
-"""Scripted errors of these types are not retried, as real ones are not."""
 
 
 class When(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,7 +53,7 @@ class _Line(Struct, frozen=True):
 class ScriptedBackend:
     """Plays the script in an agent's file."""
 
-    prefixes = ("scripted",)
+    prefixes: tuple[str, ...] = ("scripted",)
     repeatable = True
 
     def __init__(self) -> None:
