@@ -89,6 +89,10 @@ def _take(seen: Seen, fields: dict[str, str]) -> None:
             seen.after = seen.last = head.last_seq
         seen.ended = head.status in ENDED and seen.last == head.last_seq
         return
+    if fields["event"] == "agent_progress":
+        if "id" in fields:
+            seen.problems.append(f"what an agent said came with the id {fields['id']}")
+        return
     event = msgspec.json.decode(fields["data"], type=_Event)
     if event.seq != seen.last + 1:
         seen.problems.append(f"after {seen.last} came {event.seq}")

@@ -154,13 +154,18 @@ class Driver:
                 return
 
     def stream(
-        self, run_id: str, *, last_event_id: int | None = None, deadline: float | None = None
+        self,
+        run_id: str,
+        *,
+        last_event_id: int | None = None,
+        deadline: float | None = None,
+        progress: bool = False,
     ) -> Iterator[Frame]:
         """The frames of one connection, without comments. Raises httpx.TransportError when it breaks."""
         headers = {} if last_event_id is None else {"last-event-id": str(last_event_id)}
         deadline = deadline or time.monotonic() + PATIENCE
         wait = max(deadline - time.monotonic(), 0.1)
-        path = f"/workflow-runs/{run_id}/stream"
+        path = f"/workflow-runs/{run_id}/stream?progress={str(progress).lower()}"
         with self.api.stream("GET", path, headers=headers, timeout=httpx.Timeout(5, read=wait)) as answer:
             if answer.status_code in {502, 503}:
                 raise httpx.ReadError("not available now")

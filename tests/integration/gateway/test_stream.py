@@ -74,9 +74,9 @@ def _json(text: str | None) -> Any:
 
 
 @asynccontextmanager
-async def streaming(http: httpx.AsyncClient, after: int | None = None) -> AsyncIterator[Reader]:
+async def streaming(http: httpx.AsyncClient, after: int | None = None, **query: str) -> AsyncIterator[Reader]:
     headers = {} if after is None else {"Last-Event-ID": str(after)}
-    async with http.stream("GET", URL, headers=headers) as answer:
+    async with http.stream("GET", URL, headers=headers, params=query) as answer:
         assert answer.status_code == 200
         yield Reader(answer)
 

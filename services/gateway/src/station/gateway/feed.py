@@ -1,4 +1,4 @@
-"""Live events for many streams: per run one pair of subscriptions in this process, and any number of listeners.
+"""Live events for many streams: per run one set of subscriptions in this process, and any number of listeners.
 
 What core NATS drops is noticed by the next event's seq or, when none comes, by a query every two idle seconds.
 """
@@ -13,7 +13,7 @@ import msgspec
 from station.contracts import subjects
 from station.gateway.clients import StillUnavailable
 from station.gateway.link import Link
-from station.gateway.listener import Listener, LiveEvent, live_event
+from station.gateway.listener import Listener, LiveEvent, live_event, speech
 from station.gateway.metrics import STREAMS
 from station.runtime.errors import Refused, Unavailable
 from station.runtime.logging import get_logger
@@ -38,8 +38,8 @@ class EventHub:
         self._open = 0
         self._stopped = False
 
-    async def join(self, run_id: str) -> Listener:
-        """Listen to a run; what the scheduler commits from here on is heard. Leave with `leave`.
+    async def join(self, run_id: str, *, hears_agents: bool = False) -> Listener:
+        """Listen to a run; what the scheduler commits from here on is heard, and agents too. Leave with `leave`.
 
         Raises:
             Refused: 503, too many streams are open or the gateway stops.
@@ -50,7 +50,7 @@ class EventHub:
         feed = self._feeds.get(run_id)
         if feed is None:
             feed = self._feeds[run_id] = _RunFeed(self._link, run_id, self._history)
-        listener = Listener()
+        listener = Listener(hears_agents=hears_agents)
         feed.listeners.add(listener)
         self._count(1)
         try:
@@ -109,8 +109,9 @@ class _RunFeed:
             await subscription.unsubscribe()
 
     async def _subscribe(self) -> None:
-        for subject in subjects.events_of(self._run_id):
-            subscribing = self._link.bus.nc.subscribe(subject, cb=self._arrived)  # pyright: ignore[reportUnknownMemberType]
+        wanted = [(subject, self._arrived) for subject in subjects.events_of(self._run_id)]
+        for subject, callback in [*wanted, (subjects.progress(self._run_id), self._said)]:
+            subscribing = self._link.bus.nc.subscribe(subject, cb=callback)  # pyright: ignore[reportUnknownMemberType]
             self._subscriptions.append(await subscribing)
 
     async def _arrived(self, message: Any) -> None:
@@ -119,6 +120,15 @@ class _RunFeed:
             self._tell(live_event(message.data))
         except msgspec.DecodeError as error:
             log.warning("event_undecodable", subject=message.subject, error=str(error))
+
+    async def _said(self, message: Any) -> None:
+        try:
+            said = speech(message.data)
+        except msgspec.DecodeError as error:
+            log.warning("progress_undecodable", subject=message.subject, error=str(error))
+            return
+        for listener in self.listeners:
+            listener.say(said)
 
     def _tell(self, event: LiveEvent) -> None:
         self.seen = max(self.seen, event.seq)

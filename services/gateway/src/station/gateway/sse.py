@@ -1,7 +1,11 @@
-"""The event stream of one run: a snapshot, then every event once, in order, without a hole, until the run has ended."""
+"""The event stream of one run: a snapshot, then every event once, in order, without a hole, until the run has ended.
 
-from collections.abc import AsyncGenerator, AsyncIterator
+What agents say comes in between: without an id, as it arrives, if the reader keeps up.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
+from time import monotonic
 
 import msgspec
 
@@ -11,7 +15,7 @@ from station.contracts.runs import GetRun, ListEvents
 from station.contracts.statuses import RunStatus
 from station.gateway.clients import RpcClient, StillUnavailable
 from station.gateway.feed import EventHub, History
-from station.gateway.listener import Listener, LiveEvent, StreamClosed, live_event
+from station.gateway.listener import Listener, LiveEvent, Speech, StreamClosed, live_event
 from station.gateway.metrics import STREAM_GAPS
 from station.runtime.rpc import refuse
 
@@ -58,8 +62,10 @@ class EventStreams:
         self._hub = hub
         self._history = history_of(scheduler)
 
-    async def open(self, run_id: str, after: int | None) -> AsyncGenerator[bytes]:
+    async def open(self, run_id: str, after: int | None, *, progress: bool = True) -> AsyncGenerator[bytes]:
         """The frames of a run's stream; ``after`` is the client's Last-Event-ID. The first one is already there.
+
+        With ``progress`` what agents say is among them.
 
         Raises:
             Refused: 404 there is no such run; 503 too many streams.
@@ -67,7 +73,7 @@ class EventStreams:
         """
         if not subjects.is_token(run_id):
             raise refuse(404, "run_not_found", f"There is no run {run_id!r}.")
-        frames = self._frames(run_id, after)
+        frames = self._frames(run_id, after, progress=progress)
         try:
             first = await anext(frames)
         except BaseException:
@@ -75,8 +81,8 @@ class EventStreams:
             raise
         return _with_first(first, frames)
 
-    async def _frames(self, run_id: str, after: int | None) -> AsyncGenerator[bytes]:
-        listener = await self._hub.join(run_id)
+    async def _frames(self, run_id: str, after: int | None, *, progress: bool) -> AsyncGenerator[bytes]:
+        listener = await self._hub.join(run_id, hears_agents=progress)
         try:
             view = await self._scheduler.query(subjects.QUERY_RUN, GetRun(run_id=run_id))
             head = msgspec.json.decode(view, type=_Head)
@@ -90,7 +96,7 @@ class EventStreams:
             async with aclosing(self._follow(run_id, listener, last, behind=last < head.last_seq)) as events:
                 async for event in events:
                     yield _PING if event is None else _frame(event)
-                    if event is not None and event.type in TERMINAL_EVENTS:
+                    if isinstance(event, LiveEvent) and event.type in TERMINAL_EVENTS:
                         return
         except StreamClosed:
             return
@@ -99,33 +105,63 @@ class EventStreams:
 
     async def _follow(
         self, run_id: str, listener: Listener, last: int, *, behind: bool
-    ) -> AsyncGenerator[LiveEvent | None]:
-        """Every event after ``last``; None after a quiet while. What is missing is asked for."""
-        held: dict[int, LiveEvent] = {}
+    ) -> AsyncGenerator[LiveEvent | Speech | None]:
+        """Every event after ``last``, and speeches; None after a quiet while. What is missing is asked for."""
+        order = _Order(last)
         while True:
             if behind or listener.lost:
                 listener.lost = False
                 try:
-                    async for event in self._history(run_id, last):
-                        last = event.seq
+                    async for event in self._history(run_id, order.last):
+                        order.last = event.seq
                         yield event
                     behind = False
                 except StillUnavailable:
                     behind = True
                     yield None
                     continue
-                held.clear()  # they were committed before the query, so it had them
-            event = await listener.next(REORDER_SECONDS if held else PING_SECONDS)
-            if event is not None and event.seq > last:
-                held[event.seq] = event
-            elif event is None and held:
+                order.held.clear()  # they were committed before the query, so it had them
+            event = await listener.next(order.patience())
+            if isinstance(event, LiveEvent):
+                order.hold(event)
+            elif event is not None or not order.held:
+                yield event
+            if order.is_stuck(silent=event is None):
                 STREAM_GAPS.inc()
                 behind = True
-            elif event is None:
-                yield None
-            while (following := held.pop(last + 1, None)) is not None:
-                last = following.seq
+            for following in order.take():
                 yield following
+
+
+class _Order:
+    """Holds events that came too early until those before them are there."""
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+        """The seq of the event that was given last."""
+        self.held: dict[int, LiveEvent] = {}
+        self._until = 0.0
+
+    def hold(self, event: LiveEvent) -> None:
+        if event.seq > self.last:
+            if not self.held:
+                self._until = monotonic() + REORDER_SECONDS
+            self.held[event.seq] = event
+
+    def take(self) -> Iterator[LiveEvent]:
+        """The events whose turn it is."""
+        while (following := self.held.pop(self.last + 1, None)) is not None:
+            self.last = following.seq
+            self._until = monotonic() + REORDER_SECONDS
+            yield following
+
+    def patience(self) -> float:
+        """How many seconds what comes next may take. What agents say does not prolong the wait for an event."""
+        return max(self._until - monotonic(), 0) if self.held else PING_SECONDS
+
+    def is_stuck(self, *, silent: bool) -> bool:
+        """Whether what is held has waited long enough; ``silent``: nothing at all has come."""
+        return bool(self.held) and (self.last + 1) not in self.held and (silent or monotonic() >= self._until)
 
 
 async def _with_first(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
@@ -141,5 +177,7 @@ def _snapshot(view: bytes, seq: int | None) -> bytes:
     return b"retry: 1000\n" + number + b"event: snapshot\ndata: " + view + b"\n\n"
 
 
-def _frame(event: LiveEvent) -> bytes:
+def _frame(event: LiveEvent | Speech) -> bytes:
+    if isinstance(event, Speech):
+        return b"event: agent_progress\ndata: %s\n\n" % event.raw
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.seq, event.type.encode(), event.raw)
