@@ -61,7 +61,7 @@ MAY_PUBLISH = {
         subjects.RUN_START,
         subjects.QUERY_RUN,
         subjects.QUERY_APPROVAL,
-        subjects.remote_reply("reply_1"),
+        subjects.REMOTE_REPLY + "reply_1",
     },
 }
 MAY_SUBSCRIBE = {

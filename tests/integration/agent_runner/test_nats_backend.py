@@ -13,7 +13,6 @@ from station.agent_runner.backends.nats import NatsBackend
 from station.agent_runner.backends.registry import Backends, all_backends
 from station.agent_runner.catalog import load_catalog
 from station.agent_runner.failures import AttemptFailed
-from station.contracts import subjects
 from station.contracts.errors import ErrorType, StepError
 from station.runtime.broker import inbox_prefix
 from station.runtime.bus import Bus
@@ -234,7 +233,3 @@ async def test_subjects_elsewhere_are_refused_when_the_file_is_read(tmp_path: Pa
     (problem,) = (await load_catalog(tmp_path, all_backends())).problems
     assert problem.code == "agent_invalid"
     assert words in problem.message
-
-
-def test_where_a_program_answers_is_where_its_rights_let_it() -> None:
-    assert subjects.remote_reply("x").startswith(subjects.REMOTE_REPLIES.removesuffix(">"))

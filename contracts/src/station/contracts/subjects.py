@@ -65,8 +65,9 @@ STARTED_FILTER = "wf.control.started.*"
 PROGRESS_FILTER = "wf.progress.run.*"
 REMOTE_AGENTS = "agent.>"
 """Where programs outside answer as agents; ours to ask, theirs to name."""
-REMOTE_REPLIES = "_INBOX_agent-runner.remote.>"
-"""Where they send their answers, minutes or hours later; the runner reads its whole inbox."""
+REMOTE_REPLY = "_INBOX_agent-runner.remote."
+"""With an id behind it: where they send an answer, minutes or hours later. The runner reads its whole inbox."""
+REMOTE_REPLIES = REMOTE_REPLY + ">"
 CANCEL = "cancel"
 """Last token of where a program is told that nobody waits for its answer any more."""
 
@@ -116,11 +117,6 @@ def control_started(service: str) -> str:
 def control_cancel(run_id: str) -> str:
     """Where runners learn that attempts of a run must stop."""
     return f"wf.control.cancel.{run_id}"
-
-
-def remote_reply(identity: str) -> str:
-    """Where a program outside answers one request."""
-    return f"_INBOX_agent-runner.remote.{identity}"
 
 
 def progress(run_id: str) -> str:

@@ -119,7 +119,7 @@ class NatsBackend:
 async def _replies(bus: Bus) -> AsyncGenerator[tuple[str, "asyncio.Queue[Msg]"]]:
     """A subject of this attempt's own, and what comes there."""
     queue: asyncio.Queue[Msg] = asyncio.Queue()
-    subject = subjects.remote_reply(new_id("reply"))
+    subject = subjects.REMOTE_REPLY + new_id("reply")
     subscription = await bus.nc.subscribe(subject, cb=queue.put)  # pyright: ignore[reportUnknownMemberType]
     try:
         yield subject, queue
