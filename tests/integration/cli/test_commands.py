@@ -17,13 +17,16 @@ from station.cli.__main__ import main
 from station.contracts import subjects
 from station.contracts.approvals import ApprovalPage, ApprovalView
 from station.contracts.problems import Problem
-from station.contracts.runs import RunView
+from station.contracts.progress import AgentProgress
+from station.contracts.runs import RunView, StepPage, StepView
 from station.contracts.statuses import RunStatus
+from station.contracts.usage import AgentUse, Usage
 from station.contracts.workflows import ValidationResult
+from station.runtime.bus import Bus
 from station.runtime.rpc import refuse
 from tests.integration.gateway.conftest import Running, gateway, scheduler, start  # noqa: F401
-from tests.support.fake_scheduler import FakeScheduler, approval, run_view, workflow
-from tests.support.nats import nats_server  # noqa: F401
+from tests.support.fake_scheduler import AT, FakeScheduler, approval, run_view, workflow
+from tests.support.nats import NatsServer, nats_server  # noqa: F401
 
 
 class Done(msgspec.Struct):
@@ -108,6 +111,55 @@ async def test_watch_shows_events_as_they_come_and_ends_with_the_run(stn: Stn, s
     assert done.code == 0, done.err
     kinds = [line.split()[1] for line in done.out.splitlines()[:5]]
     assert kinds == ["run_created", "run_started", "run_paused", "run_resumed", "run_completed"]
+
+
+@pytest.mark.parametrize("option", [None, "--no-progress"])
+async def test_watch_shows_what_agents_say_unless_told_not_to(
+    stn: Stn, scheduler: FakeScheduler, nats_server: NatsServer, option: str | None
+) -> None:
+    scheduler.add_run("run_1", "run_created", "run_started")
+    entered = scheduler.commit("run_1", "state_entered", step_id="s1")
+    entered.data.update(stateName="look", stateType="operation")
+    watching = asyncio.create_task(stn("run", "watch", "run_1", *([option] if option else [])))
+    await scheduler.wait_for(subjects.QUERY_RUN)
+    said = AgentProgress(
+        run_id="run_1", step_id="s1", attempt=1, number=1, at=AT, agent="triage", kind="tool_call", tool="k8s__pods"
+    )
+    bus = await Bus.connect(nats_server.url, name="runner")
+    await bus.publish(subjects.progress("run_1"), msgspec.json.encode(said))
+    await bus.flush()
+    await bus.close()
+    over = scheduler.commit("run_1", "step_succeeded", step_id="s1")
+    over.data.update(usage={"requests": 2, "inputTokens": 1200, "outputTokens": 80, "toolCalls": 1, "costUsd": 0.0123})
+    await scheduler.publish(over)
+    await scheduler.publish(scheduler.commit("run_1", "run_completed"))
+    done = await watching
+    assert done.code == 0, done.err
+    assert ("look │ → k8s__pods null" in done.out) == (option is None)
+    assert "2 requests, 1,200 + 80 tokens, 1 tool call, $0.0123" in done.out
+
+
+async def test_what_was_used_and_by_which_agent_is_shown(stn: Stn, scheduler: FakeScheduler) -> None:
+    used = Usage(requests=1, input_tokens=10, output_tokens=5, cost_usd=0.5)
+    scheduler.add_run("run_1", "run_created", status=RunStatus.COMPLETED)
+    view = msgspec.structs.replace(scheduler.view("run_1"), usage=used)
+    agent = AgentUse(name="triage", environment="default", model="openai/gpt-4o", digest="0123456789abcdef")
+    step = msgspec.convert(
+        dict.fromkeys(StepView.__struct_encode_fields__)
+        | {"stepId": "s1", "stateName": "look", "stateType": "operation", "branchPath": [], "visit": 1, "attempt": 1}
+        | {"action": "agent.run", "status": "SUCCEEDED", "usage": used, "agent": agent},
+        StepView,
+        from_attributes=True,
+    )
+    scheduler.answers[subjects.QUERY_RUN] = lambda _request: view
+    scheduler.answers[subjects.QUERY_STEPS] = lambda _request: StepPage(items=(step,), next_cursor=None, total=1)
+    assert "1 request, 10 + 5 tokens, $0.5000" in (await stn("run", "show", "run_1")).out
+    steps = await stn("run", "steps", "run_1")
+    assert "triage 0123456789ab " in steps.out
+    assert "1 request, 10 + 5 tokens, $0.5000" in steps.out
+    shown = (await stn("run", "steps", "run_1", "-o", "json")).json()["items"][0]
+    assert shown["agent"]["digest"] == "0123456789abcdef"
+    assert shown["usage"]["costUsd"] == 0.5
 
 
 async def test_a_refused_start_is_not_a_failed_run(stn: Stn, scheduler: FakeScheduler) -> None:

@@ -8,6 +8,7 @@ from station.cli.client import Api
 from station.cli.errors import RefusedRequest, Unreachable
 from station.cli.stream import follow, parse_events
 from station.contracts.events import PublishedEvent
+from station.contracts.progress import AgentProgress
 from tests.unit.cli.events import Story
 
 
@@ -42,6 +43,8 @@ class Gateway:
         self.stored = stored
         self.resumed_at: list[int] = []
         self.refuses = 0
+        self.says = ""
+        self.asked_for_progress: list[bool] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/events"):
@@ -55,8 +58,9 @@ class Gateway:
             raise httpx.ConnectError("Connection refused")
         last = int(request.headers["last-event-id"])
         self.resumed_at.append(last)
+        self.asked_for_progress.append(request.url.params.get("progress") != "false")
         again = self.story.events[max(last - 1, 0)]
-        text = 'event: snapshot\ndata: {"status": "RUNNING"}\n\n' + frame(again)
+        text = 'event: snapshot\ndata: {"status": "RUNNING"}\n\n' + self.says + frame(again)
         if last < len(self.story.events):
             text += frame(self.story.events[last])
         return httpx.Response(200, text=text)
@@ -111,3 +115,23 @@ def test_an_unknown_run_is_refused_at_once() -> None:
     )
     with pytest.raises(RefusedRequest):
         list(follow(Api("http://station:1", "alice", transport=transport), "run_9", lost=lambda _error: None))
+
+
+def test_what_agents_say_is_told_beside_the_events_and_what_cannot_be_read_is_left_out(story: Story) -> None:
+    said = AgentProgress(run_id="run_1", step_id="s", attempt=1, number=1, at="", agent="a", kind="text", text="hm")
+    newer = msgspec.json.encode(said).replace(b'"text","text"', b'"poem","text"')
+    gateway = Gateway(story, stored=6)
+    gateway.says = "".join(
+        f"event: agent_progress\ndata: {body.decode()}\n\n" for body in (newer, msgspec.json.encode(said))
+    )
+    heard: list[AgentProgress] = []
+    events = list(follow(gateway.api(), "run_1", lost=lambda _error: None, heard=heard.append))
+    assert [event.seq for event in events] == [1, 2, 3, 4, 5, 6, 7]
+    assert heard == [said]
+    assert gateway.asked_for_progress == [True]
+
+
+def test_who_does_not_listen_does_not_ask_for_it(story: Story) -> None:
+    gateway = Gateway(story, stored=6)
+    assert len(list(follow(gateway.api(), "run_1", lost=lambda _error: None))) == 7
+    assert gateway.asked_for_progress == [False]

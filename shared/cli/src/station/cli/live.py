@@ -13,9 +13,11 @@ from station.cli import output
 from station.cli.client import Api
 from station.cli.errors import Unreachable
 from station.cli.output import duration, note, plain, status_text
-from station.cli.progress import CONTAINERS, OPEN, Progress, Step, error_text
+from station.cli.progress import CONTAINERS, OPEN, Progress, Step, error_text, used_text
+from station.cli.speech import Speech
 from station.cli.stream import follow
 from station.contracts.events import PublishedEvent
+from station.contracts.progress import AgentProgress
 from station.contracts.statuses import RunStatus, StepStatus
 
 MARKS = {
@@ -28,6 +30,7 @@ MARKS = {
     StepStatus.CANCELLED: ("–", "magenta"),
 }
 SHOWN_CHILDREN = 8
+SHOWN_SPEECH = 6
 RESERVED_LINES = 4
 """Of the terminal's height, for the header and the prompt."""
 LONG_NOTE = 100
@@ -39,11 +42,18 @@ Lost = Callable[[Unreachable], None]
 class Watcher:
     """Follows one run; may stop in between and go on where it was."""
 
-    def __init__(self, api: Api, run_id: str, *, quiet: bool = False, lost: Lost | None = None) -> None:
-        """``quiet`` shows nothing. ``lost`` is told when the connection breaks, and may raise to give up."""
+    def __init__(
+        self, api: Api, run_id: str, *, quiet: bool = False, lost: Lost | None = None, agents: bool = True
+    ) -> None:
+        """``quiet`` shows nothing. ``lost`` is told when the connection breaks, and may raise to give up.
+
+        With ``agents``, what they say is shown, too.
+        """
         self.progress = Progress(run_id)
+        self.speech = Speech()
         self._quiet = quiet
-        self._events = follow(api, run_id, lost=lost or _say_that_it_is_lost)
+        heard = self._heard if agents and not quiet else None
+        self._events = follow(api, run_id, lost=lost or _say_that_it_is_lost, heard=heard)
 
     def until(self, reached: Until | None = None) -> Progress:
         """Show what happens up to the end of the run, or until ``reached`` holds after an event.
@@ -62,6 +72,12 @@ class Watcher:
                 print(event_line(event, self.progress), flush=True)
         return self.progress
 
+    def _heard(self, said: AgentProgress) -> None:
+        lines = self.speech.hear(said)
+        if not sys.stdout.isatty():
+            for line in lines:
+                print(speech_line(said, line, self.progress), flush=True)
+
     def _applied(self, reached: Until | None) -> Iterator[PublishedEvent]:
         for event in self._events:
             self.progress.apply(event)
@@ -70,7 +86,7 @@ class Watcher:
                 return
 
     def _show_tree(self, events: Iterator[PublishedEvent]) -> None:
-        view = ProgressView(self.progress)
+        view = ProgressView(self.progress, self.speech)
         with Live(view, console=output.console(), refresh_per_second=5, vertical_overflow="crop") as live:
             for _ in events:
                 pass
@@ -89,13 +105,14 @@ def _say_that_it_is_lost(error: Unreachable) -> None:
 class ProgressView:
     """The tree as rich renders it, with durations up to this moment."""
 
-    def __init__(self, progress: Progress) -> None:
-        """Reads the progress anew at every rendering."""
+    def __init__(self, progress: Progress, speech: Speech) -> None:
+        """Reads both anew at every rendering."""
         self.progress = progress
+        self.speech = speech
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The header, then as many lines as fit, the newest when they do not."""
-        lines = tree_lines(self.progress, time.time())
+        lines = tree_lines(self.progress, time.time(), self.speech)
         room = max(console.height - RESERVED_LINES, 5)
         yield lines[0]
         if len(lines) - 1 > room:
@@ -108,8 +125,8 @@ class ProgressView:
         return line
 
 
-def tree_lines(progress: Progress, now: float) -> list[Text]:
-    """The header and one line per step; ``now`` in seconds since 1970."""
+def tree_lines(progress: Progress, now: float, speech: Speech | None = None) -> list[Text]:
+    """The header, one line per step, and what is being said under those that run; ``now`` in seconds since 1970."""
     took = _elapsed(progress.created_at, progress.ended_at, now)
     header = Text.assemble((progress.run_id, "bold"), f"  {plain(progress.workflow_id)}  ")
     header.append_text(status_text(progress.status.value)).append(f"  {took}", style="dim")
@@ -117,11 +134,11 @@ def tree_lines(progress: Progress, now: float) -> list[Text]:
         header.append(f"  {plain(progress.error)}", style="red")
     lines = [header]
     for step in list(progress.top):
-        _add_step(lines, step, 1, now)
+        _add_step(lines, step, 1, now, speech)
     return lines
 
 
-def _add_step(lines: list[Text], step: Step, depth: int, now: float) -> None:
+def _add_step(lines: list[Text], step: Step, depth: int, now: float, speech: Speech | None) -> None:
     mark, style = MARKS[step.status]
     line = Text.assemble("  " * depth, (mark, style), " ")
     if step.arm:
@@ -139,9 +156,14 @@ def _add_step(lines: list[Text], step: Step, depth: int, now: float) -> None:
         line.append(f"  {done} of {len(children)} done", style="dim")
     if step.note:
         line.append(f"  {plain(_short(step.note))}", style=style)
+    if step.used:
+        line.append(f"  {step.used}", style="dim")
     lines.append(line)
+    if speech is not None and step.status in OPEN:
+        said = speech.last(step.step_id, SHOWN_SPEECH)
+        lines.extend(Text("  " * (depth + 1) + "│ " + one, style="dim") for one in said)
     for child in _worth_showing(children):
-        _add_step(lines, child, depth + 1, now)
+        _add_step(lines, child, depth + 1, now, speech)
 
 
 def _worth_showing(children: list[Step]) -> list[Step]:
@@ -165,7 +187,16 @@ def event_line(event: PublishedEvent, progress: Progress) -> str:
     detail = error_text(event.data) or event.data.get("message") or event.data.get("reason") or event.data.get("by")
     if detail:
         parts.append(plain(_short(str(detail))))
+    if used := used_text(event.data):
+        parts.append(used)
     return "  ".join(parts)
+
+
+def speech_line(said: AgentProgress, line: str, progress: Progress) -> str:
+    """One line that an agent said, for a log, under the events of its step."""
+    step = progress.steps.get(said.step_id)
+    name = said.agent if step is None else f"{step.arm}·{step.name}" if step.arm else step.name
+    return f"{said.at[11:23]}      {plain(name)} │ {line}"
 
 
 def _short(text: str) -> str:

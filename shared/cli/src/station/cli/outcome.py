@@ -6,7 +6,7 @@ from station.cli import errors
 from station.cli.client import Api
 from station.cli.inputs import segment
 from station.cli.live import Watcher, waits_for_a_person
-from station.cli.output import Output, duration, local_time, pretty, status_text
+from station.cli.output import Output, duration, local_time, pretty, status_text, usage_text
 from station.contracts.runs import RunView
 from station.contracts.statuses import RunStatus
 
@@ -18,9 +18,9 @@ EXIT_CODES = {
 }
 
 
-def await_outcome(api: Api, run_id: str, *, block_on_approval: bool, quiet: bool) -> RunView:
+def await_outcome(api: Api, run_id: str, *, block_on_approval: bool, quiet: bool, agents: bool = True) -> RunView:
     """Follow the run to its end; with ``block_on_approval`` off, only until nothing goes on without a person."""
-    Watcher(api, run_id, quiet=quiet).until(None if block_on_approval else waits_for_a_person)
+    Watcher(api, run_id, quiet=quiet, agents=agents).until(None if block_on_approval else waits_for_a_person)
     return api.get(f"/workflow-runs/{segment(run_id)}", RunView)
 
 
@@ -41,6 +41,7 @@ def show_run(out: Output, run: RunView, *, with_context: bool = False) -> None:
             ("current", ", ".join(run.current_states)),
             ("error", failure),
             ("environment", run.environment),
+            ("used", usage_text(run.usage)),
             ("labels", ", ".join(f"{name}={value}" for name, value in run.labels.items())),
             ("started by", run.started_by),
             ("created", local_time(run.created_at)),

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from station.cli.errors import CommandError, RefusedRequest
 from station.contracts.problems import Problem
+from station.contracts.usage import AgentUse, Usage
 
 PIPE_WIDTH = 1000
 """Columns when nobody looks: a line is never broken for a program."""
@@ -86,6 +87,29 @@ def duration(milliseconds: float | None) -> str:
         return f"{seconds:.1f}s"
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes}m {rest:02d}s" if minutes < 60 else f"{minutes // 60}h {minutes % 60:02d}m"
+
+
+def usage_text(usage: Usage | None) -> str:
+    """``3 requests, 1,200 + 80 tokens, 2 tool calls, $0.0123``: tokens in and out; empty when nothing was used."""
+    if usage is None:
+        return ""
+    parts = [_count(usage.requests, "request")] if usage.requests else []
+    if usage.input_tokens or usage.output_tokens:
+        parts.append(f"{usage.input_tokens:,} + {usage.output_tokens:,} tokens")
+    if usage.tool_calls:
+        parts.append(_count(usage.tool_calls, "tool call"))
+    if usage.cost_usd is not None:
+        parts.append(f"${usage.cost_usd:.4f}")
+    return ", ".join(parts)
+
+
+def agent_text(agent: AgentUse | None) -> str:
+    """``name digest``, of which twelve characters say enough."""
+    return "" if agent is None else f"{agent.name} {agent.digest[:12]}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def compact(value: Any) -> str:

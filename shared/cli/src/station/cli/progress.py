@@ -4,8 +4,10 @@ from typing import Any
 
 import msgspec
 
+from station.cli.output import usage_text
 from station.contracts.events import PublishedEvent
 from station.contracts.statuses import RunStatus, StepStatus
+from station.contracts.usage import Usage
 
 CONTAINERS = frozenset({"parallel", "foreach"})
 OPEN = frozenset({StepStatus.PENDING, StepStatus.RUNNING, StepStatus.WAITING_APPROVAL})
@@ -47,6 +49,8 @@ class Step(msgspec.Struct, kw_only=True):
     entered_at: str
     ended_at: str | None = None
     note: str = ""
+    used: str = ""
+    """By the newest attempt that ended."""
     waits_for_signal: bool = False
     children: list["Step"] = []
 
@@ -135,6 +139,7 @@ class Progress:
             step.attempt = int(data.get("attempt", step.attempt if event.type == "approval_requested" else 1))
             step.waits_for_signal = event.type == "step_started" and bool(data.get("signal"))
             step.note = _note(event)
+            step.used = used_text(data) or step.used
         elif event.type == "state_exited" and step.status in OPEN:
             step.status = StepStatus(data.get("status", StepStatus.SUCCEEDED))
             step.note = f"→ {data['next']}" if step.kind == "switch" and data.get("next") else step.note
@@ -153,6 +158,12 @@ def error_text(data: dict[str, Any]) -> str:
     """``type: message`` of an event that carries an error; else empty."""
     error = data.get("error")
     return f"{error.get('type')}: {error.get('message')}" if isinstance(error, dict) else ""  # pyright: ignore[reportUnknownMemberType]
+
+
+def used_text(data: dict[str, Any]) -> str:
+    """What an event says was used, in words; empty if it says nothing."""
+    usage = data.get("usage")
+    return usage_text(msgspec.convert(usage, Usage)) if isinstance(usage, dict) else ""
 
 
 def _note(event: PublishedEvent) -> str:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 
 import msgspec
 
@@ -9,9 +10,11 @@ from station.cli.client import Api
 from station.cli.errors import Unreachable
 from station.cli.inputs import segment
 from station.contracts.events import TERMINAL_EVENTS, PublishedEvent
+from station.contracts.progress import AgentProgress
 from station.contracts.runs import EventPage
 
 PAGE = 200
+PROGRESS = "agent_progress"
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0
 
 
@@ -39,8 +42,15 @@ def parse_events(lines: Iterable[str]) -> Iterator[ServerSentEvent]:
             data.append(value)
 
 
-def follow(api: Api, run_id: str, *, lost: Callable[[Unreachable], None]) -> Iterator[PublishedEvent]:
+Heard = Callable[[AgentProgress], None]
+
+
+def follow(
+    api: Api, run_id: str, *, lost: Callable[[Unreachable], None], heard: Heard | None = None
+) -> Iterator[PublishedEvent]:
     """Every event from the first to the terminal one. ``lost`` is told when the connection breaks; it is made again.
+
+    ``heard`` is told what agents say between two events; without it, nobody sends that.
 
     Raises:
         RefusedRequest: there is no such run.
@@ -55,7 +65,7 @@ def follow(api: Api, run_id: str, *, lost: Callable[[Unreachable], None]) -> Ite
     pause = FIRST_PAUSE
     while True:
         try:
-            for event in _live(api, run_id, last):
+            for event in _live(api, run_id, last, heard):
                 pause = FIRST_PAUSE
                 if event.seq <= last:
                     continue
@@ -81,8 +91,13 @@ def stored(api: Api, run_id: str, after: int = 0, kind: str | None = None) -> It
         after = page.items[-1].seq
 
 
-def _live(api: Api, run_id: str, last: int) -> Iterator[PublishedEvent]:
-    with api.stream(f"/workflow-runs/{segment(run_id)}/stream", last) as lines:
+def _live(api: Api, run_id: str, last: int, heard: Heard | None) -> Iterator[PublishedEvent]:
+    path = f"/workflow-runs/{segment(run_id)}/stream" + ("" if heard else "?progress=false")
+    with api.stream(path, last) as lines:
         for event in parse_events(lines):
-            if event.event != "snapshot":
+            if event.event == PROGRESS:
+                if heard is not None:
+                    with suppress(msgspec.ValidationError):  # of a kind that is newer than this program
+                        heard(msgspec.json.decode(event.data, type=AgentProgress))
+            elif event.event != "snapshot":
                 yield msgspec.json.decode(event.data, type=PublishedEvent)

@@ -42,6 +42,8 @@ def show_agent(session: Session, name: str, environment: Environment = None) -> 
             ("model", agent.model),
             ("description", agent.description),
             ("tools", ", ".join(agent.tools)),
+            ("agents", ", ".join(agent.agents)),
+            ("max steps", agent.max_steps),
             ("file", agent.source_file),
             ("input", agent.input_schema and pretty(agent.input_schema)),
             ("output", agent.output_schema and pretty(agent.output_schema)),

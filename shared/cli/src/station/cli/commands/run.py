@@ -10,12 +10,13 @@ from station.cli import errors
 from station.cli.errors import CommandError, RefusedRequest
 from station.cli.inputs import input_pairs, json_argument, label_pairs, object_argument, segment
 from station.cli.options import Session, connected
-from station.cli.output import compact, duration, local_time, status_text
+from station.cli.output import agent_text, compact, duration, local_time, status_text, usage_text
 from station.contracts.runs import RunPage, RunView, SignalAccepted, StepPage, StepView
 
 app = typer.Typer(no_args_is_help=True, help="Runs of workflows.")
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
 Reason = Annotated[str | None, typer.Option("--reason", help="Why; kept in the run's history.")]
+ShowAgents = Annotated[bool, typer.Option("--progress/--no-progress", help="Whether to show what agents say.")]
 Limit = Annotated[int, typer.Option(min=1, max=200)]
 
 
@@ -35,6 +36,7 @@ def start(
     block_on_approval: Annotated[
         bool, typer.Option("--block-on-approval/--no-block-on-approval", help="Whether waiting includes people.")
     ] = True,
+    progress: ShowAgents = True,
     idempotency_key: Annotated[str | None, typer.Option("--idempotency-key", help="Same key, same run.")] = None,
 ) -> None:
     """Start a run.
@@ -51,7 +53,8 @@ def start(
         return
     if not session.out.is_json:
         session.out.line(f"started {run.id}", style="dim")
-    _finish(session, run.id, quiet=not watch_it or session.out.is_json, block_on_approval=block_on_approval)
+    quiet = not watch_it or session.out.is_json
+    _finish(session, run.id, quiet=quiet, block_on_approval=block_on_approval, agents=progress)
 
 
 @app.command("list")
@@ -118,7 +121,7 @@ def steps(session: Session, run_id: RunId) -> None:
     if session.out.is_json:
         session.out.answer({"items": found, "nextCursor": None, "total": len(found)})
         return
-    columns = ("STATE", "IN", "ACTION", "TRY", "STATUS", "STARTED", "TOOK", "RESULT")
+    columns = ("STATE", "IN", "ACTION", "AGENT", "TRY", "STATUS", "STARTED", "TOOK", "USED", "RESULT")
     session.out.table(columns, map(_step_row, found), empty="no steps yet")
 
 
@@ -144,13 +147,14 @@ def events(
 
 @app.command("watch")
 @connected
-def watch(session: Session, run_id: RunId) -> None:
-    """Show a run while it goes on; ends with it. The exit code is the outcome, as of `run start --wait`.
+def watch(session: Session, run_id: RunId, *, progress: ShowAgents = True) -> None:
+    """Show a run while it goes on, and what its agents say; ends with it.
 
-    With -o json every event is one line of JSON.
+    The exit code is the outcome, as of `run start --wait`. With -o json every event is one line of JSON, and what
+    agents say is left out.
     """
     if not session.out.is_json:
-        _finish(session, run_id, quiet=False, block_on_approval=True)
+        _finish(session, run_id, quiet=False, block_on_approval=True, agents=progress)
     from station.cli.outcome import exit_code
 
     _print_events(session, run_id)
@@ -223,10 +227,10 @@ def _show(session: Session, run: RunView, *, with_context: bool = False) -> None
         show_run(session.out, run, with_context=with_context)
 
 
-def _finish(session: Session, run_id: str, *, quiet: bool, block_on_approval: bool) -> NoReturn:
+def _finish(session: Session, run_id: str, *, quiet: bool, block_on_approval: bool, agents: bool) -> NoReturn:
     from station.cli.outcome import await_outcome, exit_code
 
-    run = await_outcome(session.api, run_id, block_on_approval=block_on_approval, quiet=quiet)
+    run = await_outcome(session.api, run_id, block_on_approval=block_on_approval, quiet=quiet, agents=agents)
     _show(session, run)
     raise typer.Exit(exit_code(run))
 
@@ -254,9 +258,11 @@ def _step_row(step: StepView) -> tuple[object, ...]:
         step.state_name + visit,
         place,
         action,
+        agent_text(step.agent),
         step.attempt,
         status_text(step.status.value),
         started,
         took,
+        usage_text(step.usage),
         result[:120],
     )
