@@ -45,6 +45,14 @@ class Silent:
 SILENT = Silent()
 
 
+class Sender(Protocol):
+    """Takes what is to be told, and keeps nobody waiting."""
+
+    def send(self, subject: str, body: bytes) -> None:
+        """Hand over one message."""
+        ...
+
+
 class Broadcaster:
     """Sends what all attempts of the process tell, as fast as the bus takes it. What it does not take is dropped."""
 
@@ -88,7 +96,7 @@ class Broadcaster:
 class Broadcast:
     """The voice of one attempt, heard by everybody who watches the run: struck out, cut, and not too often."""
 
-    def __init__(self, sender: Broadcaster, redactor: Redactor, held: Held, agent: str, *, quiet: bool) -> None:
+    def __init__(self, sender: Sender, redactor: Redactor, held: Held, agent: str, *, quiet: bool) -> None:
         self._sender = sender
         self._redactor = redactor
         self._task = held.task

@@ -10,7 +10,7 @@ from station.agent_runner.agent import Agent
 from station.agent_runner.backends.protocol import Misconfigured
 from station.agent_runner.backends.registry import Backends
 from station.agent_runner.catalog import Catalog
-from station.agent_runner.failures import agent_error
+from station.agent_runner.failures import AttemptFailed, agent_error
 from station.agent_runner.making import Source, bind, make_agent
 from station.agent_runner.prompts import PromptError
 from station.agent_runner.scheduler import Scheduler
@@ -42,7 +42,7 @@ class Versions:
         if current is not None and digest in (None, current.summary.digest):
             return current
         if digest is None:
-            raise self._missing(environment, name)
+            raise no_such_agent(self._catalog(), environment, name)
         made = self._made.get(digest)
         if made is None:
             made = self._made[digest] = await self._make(name, digest)
@@ -75,10 +75,12 @@ class Versions:
             ) from error
         return bind(agent, digest, version.agents)
 
-    def _missing(self, environment: str, name: str) -> Exception:
-        known = ", ".join(self._catalog().names(environment)) or "none"
-        return agent_error(
-            f"there is no agent {name!r} in environment {environment!r} (agents there: {known}); "
-            f"add environments/{environment}/agents/{name}.prompt, or correct the name",
-            retryable=False,
-        )
+
+def no_such_agent(catalog: Catalog, environment: str, name: str) -> AttemptFailed:
+    """Say that there is none of this name, and which there are."""
+    known = ", ".join(catalog.names(environment)) or "none"
+    return agent_error(
+        f"there is no agent {name!r} in environment {environment!r} (agents there: {known}); "
+        f"add environments/{environment}/agents/{name}.prompt, or correct the name",
+        retryable=False,
+    )
