@@ -6,7 +6,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
-Severity: TypeAlias = Literal["error", "warning", "either"]
+Severity: TypeAlias = Literal["error", "warning", "either", "note"]
 
 
 class Code(StrEnum):
@@ -55,7 +55,11 @@ class Code(StrEnum):
     RETRY_IGNORED = "retry_ignored"
     BUDGET_IGNORED = "budget_ignored"
     TIMEOUT_IGNORED = "timeout_ignored"
-    SCHEMA_INCOMPATIBLE = "schema_incompatible"
+    UNKNOWN_MEMBER = "unknown_member"
+    SCHEMA_MAY_FAIL = "schema_may_fail"
+    SCHEMA_CANNOT = "schema_cannot"
+    SCHEMA_OPTIONAL = "schema_optional"
+    UNDECLARED_MEMBER = "undeclared_member"
 
 
 class Meaning(NamedTuple):
@@ -105,6 +109,10 @@ MEANINGS: MappingProxyType[Code, Meaning] = MappingProxyType(
         Code.RETRY_IGNORED: Meaning("warning", "A `retry` on an action that is never tried again."),
         Code.BUDGET_IGNORED: Meaning("warning", "A `budget` on an action that spends nothing."),
         Code.TIMEOUT_IGNORED: Meaning("warning", "A `timeoutSeconds` on a `timer.wait`, which waits for its moment."),
-        Code.SCHEMA_INCOMPATIBLE: Meaning("warning", "What is given to an agent cannot fit its input schema."),
+        Code.UNKNOWN_MEMBER: Meaning("warning", "A member that a value on some way in never has, by its schema."),
+        Code.SCHEMA_MAY_FAIL: Meaning("warning", "A value that may be given to an agent breaks its input schema."),
+        Code.SCHEMA_CANNOT: Meaning("error", "Nothing that is given to an agent here can fit its input schema."),
+        Code.SCHEMA_OPTIONAL: Meaning("note", "It fits as long as members that are declared, not required, are there."),
+        Code.UNDECLARED_MEMBER: Meaning("note", "A member that a schema leaves open and that looks mistyped."),
     }
 )

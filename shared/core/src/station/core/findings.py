@@ -23,11 +23,12 @@ Hint: TypeAlias = str | Callable[[], str | None] | None
 
 
 class Findings:
-    """The errors and warnings found so far, each at most `MAX_FINDINGS`, none of them twice."""
+    """The errors, warnings and notes found so far, each at most `MAX_FINDINGS`, none of them twice."""
 
     def __init__(self) -> None:
         self._errors: dict[Problem, None] = {}
         self._warnings: dict[Problem, None] = {}
+        self._notes: dict[Problem, None] = {}
         self._hints = 0
 
     @property
@@ -38,15 +39,23 @@ class Findings:
     def warnings(self) -> tuple[Problem, ...]:
         return tuple(self._warnings)
 
+    @property
+    def notes(self) -> tuple[Problem, ...]:
+        return tuple(self._notes)
+
     def error(self, code: Code, path: str, message: str, hint: Hint = None) -> None:
         """Note what makes the document unusable."""
-        self._note(self._errors, code, path, message, hint)
+        self._keep(self._errors, code, path, message, hint)
 
     def warning(self, code: Code, path: str, message: str, hint: Hint = None) -> None:
         """Note what the author should look at."""
-        self._note(self._warnings, code, path, message, hint)
+        self._keep(self._warnings, code, path, message, hint)
 
-    def _note(self, kept: dict[Problem, None], code: Code, path: str, message: str, hint: Hint) -> None:
+    def note(self, code: Code, path: str, message: str, hint: Hint = None) -> None:
+        """Note what is probably right and could be said better."""
+        self._keep(self._notes, code, path, message, hint)
+
+    def _keep(self, kept: dict[Problem, None], code: Code, path: str, message: str, hint: Hint) -> None:
         if len(kept) < MAX_FINDINGS:
             kept[Problem(code.value, path, message, self._worked_out(hint))] = None
 

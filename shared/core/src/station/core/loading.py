@@ -33,6 +33,8 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """sha256 in hex of the canonical JSON."""
     errors: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
+    """What is probably right and could be said better."""
 
 
 def load(
@@ -62,7 +64,7 @@ def load(
         check_agents(findings, data, agents, required=agents_required)
     definition = _definition(data)
     if definition is not None:
-        check_reads(findings, definition)
+        check_reads(findings, definition, agents)
     return _loaded(definition, findings, normalised)
 
 
@@ -97,17 +99,18 @@ def _fill_start(scope: Object) -> None:
 
 def _loaded(definition: Definition | None, findings: Findings, normalised: Normalised) -> Loaded:
     errors = _as_written(findings.errors, normalised)
-    warnings = _as_written(findings.warnings, normalised)
+    warnings, notes = _as_written(findings.warnings, normalised), _as_written(findings.notes, normalised)
     if errors or definition is None:
         if not errors:
             raise AssertionError("a definition passed every check and cannot be built")
-        return Loaded(errors=errors, warnings=warnings)
+        return Loaded(errors=errors, warnings=warnings, notes=notes)
     return Loaded(
         definition=definition,
         canonical=to_canonical(definition),
         digest=digest(definition),
         errors=(),
         warnings=warnings,
+        notes=notes,
     )
 
 

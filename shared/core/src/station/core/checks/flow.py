@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import reduce
+from typing import NamedTuple, TypeAlias
 
 from station.contracts.actions import HUMAN_APPROVAL
 from station.core.checks.actions import ON_REJECT, ON_TIMEOUT
@@ -27,7 +28,8 @@ from station.core.definition import (
 )
 from station.core.paths import Path
 
-Scope = Definition | Branch | Iteration
+Scope: TypeAlias = Definition | Branch | Iteration
+"""What has states of its own."""
 
 
 class Places:
@@ -66,6 +68,10 @@ class Places:
         bare = path[:1] + tuple(name for name in path[1:] if name != "result")
         return bare != path and self._plainly_holds(mask, bare)
 
+    def covers(self, mask: int, path: Path) -> bool:
+        """Tell whether a place of the mask is at a path or above it."""
+        return any(self._bits.get(path[:length], 0) & mask for length in range(1, len(path) + 1))
+
     def _plainly_holds(self, mask: int, path: Path) -> bool:
         above = (self._bits.get(path[:length], 0) for length in range(len(path) + 1))
         return any(bit & mask for bit in above) or bool(self._below.get(path, 0) & mask)
@@ -79,6 +85,7 @@ class Flow:
         self.inner: dict[str, list[tuple[Scope, Flow]]] = {}
         self._places = places
         self._nested = nested
+        self._start = scope.start
         self._written = {name: self._written_by(state) for name, state in self.states.items()}
         self.known = self._spread(scope.start)
 
@@ -93,7 +100,7 @@ class Flow:
         return reduce(lambda one, other: one & other, ends) if ends else 0
 
     def _written_by(self, state: State) -> int:
-        self.inner[state.name] = [(scope, Flow(self._places, scope, nested=True)) for scope in _scopes_in(state)]
+        self.inner[state.name] = [(scope, Flow(self._places, scope, nested=True)) for scope in scopes_in(state)]
         target = target_of(state, nested=self._nested)
         if target is None:
             return 0
@@ -124,28 +131,54 @@ class Flow:
                     pending.append(target)
         return known
 
+    def ways_in(self, name: str) -> Iterator[tuple[str | None, int]]:
+        """Give each way to a state: the state it comes from and what is written then; None is the scope's start."""
+        if name == self._start:
+            yield None, 0
+        for before, known in self.known.items():
+            for target, added in self._ways_on(self.states[before]):
+                if target == name:
+                    yield before, known | added
+
     def _ways_on(self, state: State) -> Iterator[tuple[str, int]]:
         written, error = self._written[state.name], self._places.bit(ERROR)
-        if state.next is not None:
-            yield state.next, written
-        match state:
-            case Switch():
-                for target in [condition.next for condition in state.conditions] + [state.default_next]:
-                    if target is not None:
-                        yield target, 0
-            case Operation() | Parallel() | Foreach():
-                if state.on_error is not None:
-                    yield state.on_error, error
-            case _:
-                pass
-        if isinstance(state, Operation) and state.action == HUMAN_APPROVAL:
-            for field, words in (("onReject", ON_REJECT), ("onTimeout", ON_TIMEOUT)):
-                target = state.input.get(field)
-                if isinstance(target, str) and target not in words:
-                    yield target, written | error
+        for way in ways_on(state):
+            yield way.target, (written if way.wrote else 0) | (error if way.failed else 0)
 
 
-def _scopes_in(state: State) -> list[Scope]:
+class Way(NamedTuple):
+    """One way from a state to another of its scope."""
+
+    target: str
+    wrote: bool
+    """Whether the state's own value is written then."""
+    failed: bool
+    """Whether `error` is written then."""
+
+
+def ways_on(state: State) -> Iterator[Way]:
+    """Give every way on from a state."""
+    if state.next is not None:
+        yield Way(state.next, wrote=True, failed=False)
+    match state:
+        case Switch():
+            for target in [condition.next for condition in state.conditions] + [state.default_next]:
+                if target is not None:
+                    yield Way(target, wrote=False, failed=False)
+        case Operation() | Parallel() | Foreach():
+            if state.on_error is not None:
+                yield Way(state.on_error, wrote=False, failed=True)
+        case _:
+            pass
+    if isinstance(state, Operation) and state.action == HUMAN_APPROVAL:
+        for field, words in (("onReject", ON_REJECT), ("onTimeout", ON_TIMEOUT)):
+            target = state.input.get(field)
+            if isinstance(target, str) and target not in words:
+                yield Way(target, wrote=True, failed=field == "onTimeout")
+
+
+def scopes_in(state: State) -> list[Scope]:
+    """Give the branches or the iterator of a state."""
     match state:
         case Parallel():
             return list(state.branches)

@@ -1,15 +1,19 @@
-"""Warns of a place that is read although no state on some way in has written it.
+"""Looks at every read of a definition: is something there on every way in, and does an agent take it?
 
 It errs on the quiet side: what may come from an agent, or from an input without a schema, is taken to be there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from station.core.checks.agent_inputs import AgentInputs
+from station.core.checks.agents import AgentInfo
 from station.core.checks.flow import Flow, Places, Scope
+from station.core.checks.provided import Writes
+from station.core.checks.sources import Here, Sources, ways_without
 from station.core.checks.writes import ANYWHERE, read_path
 from station.core.codes import Code
 from station.core.definition import Definition, Foreach, Operation, Parallel, State, Switch
@@ -17,16 +21,15 @@ from station.core.expressions import ExpressionError, compile_expression, possib
 from station.core.findings import Findings, near_names
 from station.core.jsonvalue import is_object
 from station.core.paths import Path, format_path
+from station.core.shapes import UNKNOWN, Presence, promised
 from station.core.templates import TemplateError, paths_in
 
 _OPEN_KEYWORDS = ("$ref", "allOf", "anyOf", "oneOf", "if", "patternProperties", "$dynamicRef")
 
 
-def check_reads(findings: Findings, definition: Definition) -> None:
-    """Follow the data through a definition and note what is read before it can be there."""
-    places = Places()
-    flow = Flow(places, definition, nested=False)
-    _Reader(findings, places, definition).scope(definition, flow, "", places.bit(("input",)))
+def check_reads(findings: Findings, definition: Definition, agents: Mapping[str, AgentInfo] | None = None) -> None:
+    """Follow the data through a definition and note what is read before it can be there, or cannot be taken."""
+    _Reader(findings, definition, agents or {}).read()
 
 
 def input_roots(schema: Any) -> frozenset[str] | None:
@@ -41,48 +44,83 @@ def input_roots(schema: Any) -> frozenset[str] | None:
 class _Reader:
     """Looks at every read of a definition, scope by scope."""
 
-    def __init__(self, findings: Findings, places: Places, definition: Definition) -> None:
+    def __init__(self, findings: Findings, definition: Definition, agents: Mapping[str, AgentInfo]) -> None:
         self._findings = findings
-        self._places = places
+        self._definition = definition
+        self._places = places = Places()
+        self._flow = Flow(places, definition, nested=False)
+        shapes = {name: promised(agent.output_schema) for name, agent in agents.items()}
+        self._writes = Writes(places, definition, self._flow, lambda name: shapes.get(name, UNKNOWN), nested=False)
+        self._sources = Sources(places, definition.input_schema)
+        self._inputs = AgentInputs(findings, agents, self._sources)
         schema = definition.input_schema
         self._roots = input_roots(schema)
         closed = is_object(schema) and schema.get("additionalProperties") is False and ANYWHERE not in places.writers
         self._closed = self._roots if closed else None
 
-    def scope(self, scope: Scope, flow: Flow, pointer: str, inherited: int) -> None:
+    def read(self) -> None:
+        here = Here("", self._flow, self._writes, self._places.bit(("input",)))
+        self._scope(self._definition, here, "")
+
+    def _scope(self, scope: Scope, around: Here, pointer: str) -> None:
+        """Look at the states of a scope; `around` has its flow, and what is known where it begins."""
         for index, state in enumerate(scope.states):
-            if state.name not in flow.known:
+            if state.name not in around.flow.known:
                 continue  # unreachable, and reported as such
-            known = inherited | flow.known[state.name]
+            here = around._replace(state=state.name, known=around.known | around.flow.known[state.name])
             place = f"{pointer}/states/{index}"
             for field, path in _reads(state):
-                self._check(f"{place}/{field}", path, known)
+                self._check(f"{place}/{field}", path, here)
             if isinstance(state, Switch):
-                self._check_names(state, place, known)
-            self._inside(state, flow, place, known)
+                self._check_names(state, place, here.known)
+            if isinstance(state, Operation):
+                self._inputs.check(state, place, here)
+            self._inside(state, place, here)
 
-    def _inside(self, state: State, flow: Flow, place: str, known: int) -> None:
-        for index, (inner, inner_flow) in enumerate(flow.inner[state.name]):
+    def _inside(self, state: State, place: str, here: Here) -> None:
+        inner_writes = here.writes.inner[state.name]
+        for index, (inner, flow) in enumerate(here.flow.inner[state.name]):
             at = f"{place}/branches/{index}" if isinstance(state, Parallel) else f"{place}/iterator"
-            visible = known
+            visible, foreach = here.known, None
             if isinstance(state, Foreach):
-                visible |= self._places.bits([(state.item_name,), ("index",)])
-            self.scope(inner, inner_flow, at, visible)
+                visible, foreach = visible | self._places.bits([(state.item_name,), ("index",)]), state
+            self._scope(inner, Here("", flow, inner_writes[index], visible, foreach, here), at)
 
-    def _check(self, pointer: str, path: Path, known: int) -> None:
-        if not path or path == ("steps",) or self._places.holds(known, path):
+    def _check(self, pointer: str, path: Path, here: Here) -> None:
+        if not path or path == ("steps",):
+            return
+        if self._places.holds(here.known, path):
+            self._check_members(pointer, path, here)
             return
         if path[0] != "steps" and (self._roots is None or path[0] in self._roots):
+            self._check_members(pointer, path, here)
             return
         text = format_path(path)
         writers = self._writers(path)
         if writers:
-            message = f"a run can come here before {text!r} is written"
+            ways = ", ".join(ways_without(self._places, here, path))
+            message = f"a run can come here {f'from {ways} ' if ways else ''}before {text!r} is written"
             hint = f"it is written by {writers}, which some way here does not pass"
         else:
             message = f"no state writes {text!r}" + ("" if path[0] == "steps" else ", and the input does not have it")
-            hint = partial(self._nearest, path, known)
+            hint = partial(self._nearest, path, here.known)
         self._findings.warning(Code.UNWRITTEN_PATH, pointer, message, hint)
+
+    def _check_members(self, pointer: str, path: Path, here: Here) -> None:
+        """Note a member that a value never has by its schema, or that only looks like one it has."""
+        for source in self._sources.of(here, path):
+            found = source.found
+            if found.presence < Presence.UNDECLARED:
+                continue
+            name, at = path[len(path) - len(found.rest)], format_path(path[: len(path) - len(found.rest)])
+            near = near_names(name, found.names)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(found.names[:12]) or 'no members'}"
+            if found.presence is Presence.NEVER:
+                message = f"{at!r} never has a member {name!r}, by the schema of what {source.writer} gives"
+                self._findings.warning(Code.UNKNOWN_MEMBER, pointer, message, hint)
+            elif near:
+                message = f"{at!r} declares no member {name!r}, by the schema of what {source.writer} gives"
+                self._findings.note(Code.UNDECLARED_MEMBER, pointer, message, hint)
 
     def _check_names(self, state: Switch, place: str, known: int) -> None:
         if self._closed is None or state.data_path is not None:
