@@ -182,6 +182,10 @@ def _figures(outcome: AloneOutcome) -> str:
 
 def _used(usage: Usage) -> list[str]:
     cost = "cost unknown" if usage.cost_usd is None else f"${usage.cost_usd:.4f}"
-    asked = [f"{usage.requests} requests", f"{usage.input_tokens} tokens in", f"{usage.output_tokens} out", cost]
-    tools = [f"{usage.tool_calls} tool calls"] if usage.tool_calls else []
+    asked = [_counted(usage.requests, "request"), f"{usage.input_tokens} tokens in, {usage.output_tokens} out", cost]
+    tools = [_counted(usage.tool_calls, "tool call")] if usage.tool_calls else []
     return [*(asked if usage.requests else []), *tools]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
