@@ -44,7 +44,8 @@ class BackendConformance:
     answers_text: str
     """… that answers the text ``hello``."""
     fails: str
-    """… that fails with ``agent_error`` and a message holding ``it broke``."""
+    """… that fails with `error_type` and a message holding ``it broke``."""
+    error_type = ErrorType.AGENT_ERROR
     floods: str
     """… that answers with more than `MAX_OUTPUT` bytes."""
     hangs: str
@@ -97,7 +98,7 @@ class BackendConformance:
     async def test_a_failure_is_an_agent_error_with_its_reason(self, play: Play) -> None:
         outcome = await play(self.fails)
         assert outcome.error is not None
-        assert outcome.error.type is ErrorType.AGENT_ERROR
+        assert outcome.error.type is self.error_type
         assert "it broke" in outcome.error.message
         assert outcome.output is None
 

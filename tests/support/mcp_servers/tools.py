@@ -65,9 +65,9 @@ async def slow(name: str = "slow", seconds: float = 3600) -> str:
 
 
 @server.tool()
-async def fail(reason: str = "it broke") -> str:
+async def fail(reason: str = "it broke") -> CallToolResult:
     """Fail."""
-    raise ValueError(reason)
+    return CallToolResult(content=[TextContent(text=reason)], is_error=True)
 
 
 @server.tool()

@@ -36,6 +36,8 @@ class Agent(Struct, frozen=True, kw_only=True):
     """What its backend read in the file."""
     config: dict[str, Any] = {}
     """What the file says to the model: ``temperature`` and the like."""
+    mcp_servers: tuple[str, ...] = ()
+    """MCP servers all of whose tools it may use, beside those that ``summary.tools`` names."""
     promises_json: bool = False
     """The answer must be JSON, with or without a schema."""
     remarks: tuple[str, ...] = ()

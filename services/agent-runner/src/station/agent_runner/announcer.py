@@ -1,6 +1,7 @@
 """Keeps the catalog: loads it, tells the scheduler, and does both again when a file changes."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 from watchfiles import Change, awatch  # pyright: ignore[reportUnknownVariableType]
@@ -8,6 +9,10 @@ from watchfiles import Change, awatch  # pyright: ignore[reportUnknownVariableTy
 from station.agent_runner import metrics
 from station.agent_runner.backends.registry import Backends
 from station.agent_runner.catalog import AGENTS, SUFFIX, Catalog, load_catalog
+from station.agent_runner.mcp.config import FOLDER as SERVERS
+from station.agent_runner.mcp.config import VARIABLES
+from station.agent_runner.mcp.servers import McpServers
+from station.agent_runner.mcp.tool import McpUnavailable
 from station.agent_runner.scheduler import Scheduler
 from station.agent_runner.spool import Identity
 from station.contracts import subjects
@@ -28,18 +33,28 @@ SETTLE_MS = 200
 class Announcer:
     """The agents of this runner, as they are now."""
 
-    def __init__(self, root: Path, backends: Backends, scheduler: Scheduler, identity: Identity) -> None:
+    def __init__(
+        self,
+        root: Path,
+        backends: Backends,
+        scheduler: Scheduler,
+        identity: Identity,
+        servers: McpServers | None = None,
+    ) -> None:
         self._root = root.absolute()
         self._backends = backends
         self._scheduler = scheduler
         self._identity = identity
+        self._servers = servers
+        self._loaded = asyncio.Event()
         self.catalog = Catalog()
         self._refusal: Failure | None = None
 
     async def load(self) -> None:
         """Read the files. Problems are logged when they are new."""
         known = set(self.catalog.problems)
-        self.catalog = await load_catalog(self._root, self._backends)
+        self.catalog = await load_catalog(self._root, self._backends, self._servers)
+        self._loaded.set()
         for problem in self.catalog.problems:
             if problem not in known:
                 log.error(
@@ -84,11 +99,29 @@ class Announcer:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._refresh())
             group.create_task(self._watch())
+            if self._servers is not None:
+                group.create_task(self._know_tools(self._servers))
 
     async def _refresh(self) -> None:
         while True:
             await asyncio.sleep(REFRESH_SECONDS)
             await self.announce()
+
+    async def _know_tools(self, servers: McpServers) -> None:
+        """Ask servers whose tools are not known yet, again and again, and load anew with what they have said.
+
+        Nobody waits for it: agents are announced meanwhile, as if their servers had the tools that they name.
+        """
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._loaded.wait(), REFRESH_SECONDS)
+            self._loaded.clear()
+            unknown = [server for server in self.catalog.servers if servers.known_tools(*server) is None]
+            before = [servers.trouble(*server) for server in unknown]
+            await asyncio.gather(*(_ask(servers, *server) for server in unknown))
+            known = [servers.known_tools(*server) for server in unknown]
+            if any(known) or before != [servers.trouble(*server) for server in unknown]:
+                await self._reload()
 
     async def _watch(self) -> None:
         while True:
@@ -112,8 +145,12 @@ class Announcer:
             watching = True
 
     def _matters(self, _change: Change, path: str) -> bool:
-        """Files of agents, and folders of them and of environments; not what agents write while they work."""
+        """Files of agents and servers, and folders of them and of environments; not what agents write at work."""
         changed = Path(path)
+        if changed.parent.name == SERVERS:
+            return changed.suffix == ".json"
+        if changed.name in {SERVERS, VARIABLES}:
+            return True
         if changed.parent.name == AGENTS:
             return changed.suffix == SUFFIX
         return changed.name == AGENTS or changed.parent == self._root
@@ -123,6 +160,12 @@ class Announcer:
         await self.load()
         if _told(self.catalog) != before:
             await self.announce()
+
+
+async def _ask(servers: McpServers, environment: str, server: str) -> None:
+    """Have a server list its tools, or have it known why it does not."""
+    with contextlib.suppress(McpUnavailable):
+        await servers.tools(environment, server)
 
 
 def _told(catalog: Catalog) -> object:

@@ -13,6 +13,7 @@ from station.agent_runner.cancel import listen_for_cancels
 from station.agent_runner.executors.registry import all_executors
 from station.agent_runner.heartbeat import Heartbeats
 from station.agent_runner.held import HeldSteps
+from station.agent_runner.mcp.servers import McpServers
 from station.agent_runner.progress import Broadcaster
 from station.agent_runner.record import Recorder
 from station.agent_runner.redaction import Redactor, secrets_of
@@ -50,7 +51,8 @@ class Runner:
     def __init__(
         self, settings: Settings, spool: Spool, bus: Bus, spans: telemetry.Telemetry, redactor: Redactor
     ) -> None:
-        self.backends = all_backends(spool.folder / "programs", redactor.learn, bus=bus)
+        self.servers = McpServers(settings.environments_dir, redactor=redactor)
+        self.backends = all_backends(spool.folder / "programs", redactor.learn, bus=bus, servers=self.servers)
         self.settings = settings
         self.spool = spool
         self.bus = bus
@@ -59,7 +61,9 @@ class Runner:
         self.held = HeldSteps()
         self.scheduler = Scheduler(bus)
         self.reporter = Reporter(self.scheduler, spool.identity)
-        self.announcer = Announcer(settings.environments_dir, self.backends, self.scheduler, spool.identity)
+        self.announcer = Announcer(
+            settings.environments_dir, self.backends, self.scheduler, spool.identity, self.servers
+        )
         self.heartbeats = Heartbeats(self.scheduler, spool.identity, self.held)
         self.attempts = Attempts(
             held=self.held,
@@ -184,6 +188,7 @@ async def _serve(runner: Runner, stop: Stop) -> None:
             if await _unless(stop, runner.start()):
                 await runner.run(stop)
         finally:
+            await runner.servers.close()
             await served.stop()
 
 

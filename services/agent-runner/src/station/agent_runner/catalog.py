@@ -10,6 +10,8 @@ from station.agent_runner.agent import Agent
 from station.agent_runner.backends.protocol import Misconfigured
 from station.agent_runner.backends.registry import Backends
 from station.agent_runner.making import Source, bind, make_agent, whole_digest
+from station.agent_runner.mcp.allowed import check_tools
+from station.agent_runner.mcp.servers import McpServers
 from station.agent_runner.prompts import PromptError
 from station.contracts.agents import AgentSummary
 from station.contracts.problems import Problem
@@ -32,6 +34,8 @@ class Catalog(Struct, frozen=True, kw_only=True):
     agents: dict[tuple[str, str], Agent] = {}
     """By environment and name."""
     problems: tuple[Problem, ...] = ()
+    servers: frozenset[tuple[str, str]] = frozenset()
+    """MCP servers, by environment and name, whose tools its agents may use."""
 
     def find(self, environment: str, name: str) -> Agent | None:
         """The agent of that name in that environment."""
@@ -45,11 +49,15 @@ class Catalog(Struct, frozen=True, kw_only=True):
 class _Loaded(Struct, frozen=True):
     agents: list[Agent]
     problems: list[Problem]
+    servers: set[tuple[str, str]]
 
 
-async def load_catalog(root: Path, backends: Backends) -> Catalog:
-    """Read every environment below a folder. Never fails: what cannot be read becomes a problem."""
-    loaded = _Loaded([], [])
+async def load_catalog(root: Path, backends: Backends, servers: McpServers | None = None) -> Catalog:
+    """Read every environment below a folder. Never fails: what cannot be read becomes a problem.
+
+    What agents say of tools is compared with what is known of the MCP servers; without ``servers`` it is not looked at.
+    """
+    loaded = _Loaded([], [], set())
     environments: list[str] = []
     for folder in _folders(root, loaded.problems):
         environments.append(folder.name)
@@ -58,11 +66,12 @@ async def load_catalog(root: Path, backends: Backends) -> Catalog:
         for file in files:
             if not file.name.startswith(PARTIAL):
                 await _load_file(file, partials, root, backends, loaded)
-    agents = _bound(_unique(loaded), loaded.problems)
+    agents = _bound(_with_tools(_unique(loaded), loaded, environments, servers), loaded.problems)
     return Catalog(
         environments=tuple(environments),
         agents={(agent.environment, agent.name): agent for agent in agents},
         problems=tuple(loaded.problems),
+        servers=frozenset(loaded.servers),
     )
 
 
@@ -156,6 +165,28 @@ def _unique(loaded: _Loaded) -> Iterable[Agent]:
         )
         hint = "change `metadata.name` in one of them"
         loaded.problems.extend(Problem("duplicate_agent", file, message, hint) for file in files)
+
+
+def _with_tools(
+    agents: Iterable[Agent], loaded: _Loaded, environments: list[str], servers: McpServers | None
+) -> Iterator[Agent]:
+    """Leave out agents that name tools or servers which are not there, and tell what is wrong with the servers."""
+    if servers is None:
+        yield from agents
+        return
+    for agent in agents:
+        checked = check_tools(servers, agent)
+        loaded.problems.extend(checked.problems)
+        loaded.servers.update((agent.environment, server) for server in checked.servers)
+        if checked.usable:
+            yield agent
+    for environment in environments:
+        loaded.problems.extend(servers.configured(environment).problems)
+    for environment, name in sorted(loaded.servers):
+        server, trouble = servers.configured(environment).servers.get(name), servers.trouble(environment, name)
+        if server is not None and trouble is not None:
+            hint = "it is asked again every half minute; steps that use its tools fail until it answers"
+            loaded.problems.append(Problem("mcp_server_unavailable", server.file, trouble, hint))
 
 
 def _bound(agents: Iterable[Agent], problems: list[Problem]) -> Iterator[Agent]:

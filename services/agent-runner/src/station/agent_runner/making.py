@@ -59,6 +59,7 @@ async def make_agent(source: Source, backends: Backends) -> Agent:
         backend=backend,
         options=backend.configure(prompt.front_matter, source.folder) if backend else None,
         config=prompt.config,
+        mcp_servers=prompt.mcp_servers,
         takes_history=prompt.takes_history,
         promises_json=prompt.promises_json,
         remarks=prompt.remarks,

@@ -67,6 +67,8 @@ class PromptFile(Struct, frozen=True, kw_only=True):
     """Of the model: ``temperature``, ``topP``, ``maxOutputTokens`` …"""
     agents: tuple[str, ...]
     """Agents that it may call as tools."""
+    mcp_servers: tuple[str, ...]
+    """MCP servers all of whose tools it may use."""
     max_steps: int | None
     """Most requests to its model in one attempt."""
     promises_json: bool = False
@@ -99,6 +101,7 @@ async def read_prompt(source: str, file: PurePath, partials: Mapping[str, str] =
         partials=used,
         config=front_matter.get("config") or {},
         agents=_texts(front_matter, "agents"),
+        mcp_servers=_texts(front_matter, "mcpServers"),
         max_steps=_max_steps(front_matter),
         promises_json=promises_json(front_matter),
         remarks=remarks(front_matter),

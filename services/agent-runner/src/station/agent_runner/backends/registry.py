@@ -9,8 +9,10 @@ from station.agent_runner.backends.llm import LlmBackend
 from station.agent_runner.backends.nats import NatsBackend
 from station.agent_runner.backends.protocol import Backend, Closing
 from station.agent_runner.backends.scripted import ScriptedBackend
+from station.agent_runner.backends.tool import ToolBackend
 from station.agent_runner.loop.equipment import Equipment
 from station.agent_runner.loop.providers import Providers
+from station.agent_runner.mcp.servers import McpServers
 from station.runtime.bus import Bus
 
 
@@ -45,13 +47,14 @@ def all_backends(
     learn: Callable[[str], None] = lambda _: None,
     bus: Bus | None = None,
     *,
+    servers: McpServers | None = None,
     providers: Providers | None = None,
     equipment: Equipment | None = None,
 ) -> Backends:
     """Every backend there is, with fresh state.
 
     ``notes`` is a folder for what must be known after a crash; ``learn`` is told the secrets that come up.
-    Without a ``bus`` programs on NATS cannot be asked; without ``providers`` no model can.
+    Without a ``bus`` programs on NATS cannot be asked; without ``providers`` no model can, without ``servers`` no tool.
     """
     backends: list[Backend] = [
         ExecBackend(Leftovers(notes), learn),
@@ -59,4 +62,6 @@ def all_backends(
         NatsBackend(bus),
         LlmBackend(providers or Providers(), equipment or Equipment()),
     ]
+    if servers is not None:
+        backends.append(ToolBackend(servers))
     return Backends(backends)

@@ -43,6 +43,8 @@ class Connection:
         self.server = server
         self.tools: tuple[Tool, ...] | None = None
         """As they were listed last."""
+        self.trouble: str | None = None
+        """Why they could not be listed the last time."""
         self._open = open_
         self._idle_seconds = idle_seconds
         self._held: _Held | None = None
@@ -69,6 +71,11 @@ class Connection:
             self._rest(held)
         self._failures = 0
         return result
+
+    @property
+    def open(self) -> bool:
+        """Whether there is, or may yet be, a session to be closed."""
+        return self._held is not None or self._starting is not None or bool(self._closing) or self._waiting > 0
 
     def retire(self) -> None:
         """Close it as soon as nobody uses it: its settings are no longer true."""

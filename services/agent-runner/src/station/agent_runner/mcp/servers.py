@@ -6,37 +6,20 @@ import asyncio
 import os
 from collections.abc import Awaitable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from msgspec import Struct
 
 from station.agent_runner.late_import import late_import
 from station.agent_runner.mcp.config import Server, Servers, read_servers, stamp
 from station.agent_runner.mcp.connection import Connection, Session
-from station.agent_runner.mcp.tool import McpUnavailable, Tool, ToolResult, UnknownServer
+from station.agent_runner.mcp.tool import McpUnavailable, NotConfigured, Tool, ToolResult
+from station.agent_runner.redaction import Redactor
 from station.core.findings import near_names
 
 T = TypeVar("T")
 IDLE_SECONDS = 600.0
 _SESSIONS = "station.agent_runner.mcp.session"
-
-
-class Secrets(Protocol):
-    """Where secrets are learnt, and struck out of what is told."""
-
-    def learn(self, value: str, /) -> None: ...
-    def text(self, text: str, /) -> str: ...
-
-
-class NoSecrets:
-    """Strikes nothing out."""
-
-    def learn(self, value: str, /) -> None:
-        """Forget it."""
-
-    def text(self, text: str, /) -> str:
-        """The text as it is."""
-        return text
 
 
 class _Read(Struct, frozen=True):
@@ -51,27 +34,33 @@ class McpServers:
         self,
         root: Path,
         *,
-        secrets: Secrets | None = None,
+        redactor: Redactor | None = None,
         variables: Mapping[str, str] = os.environ,
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._root = root.absolute()
-        self._secrets = secrets or NoSecrets()
+        self._redactor = redactor or Redactor()
         self._variables = variables
         self._idle_seconds = idle_seconds
         self._read: dict[str, _Read] = {}
         self._connections: dict[tuple[str, str], Connection] = {}
         self._retired: list[Connection] = []
+        self._closed = False
 
     def configured(self, environment: str) -> Servers:
         """What an environment has, as its files say now."""
         now = stamp(self._root, environment)
         read = self._read.get(environment)
         if read is None or read.stamp != now:
-            servers = read_servers(self._root, environment, self._variables, self._secrets.learn)
+            servers = read_servers(self._root, environment, self._variables, self._redactor.learn)
             read = self._read[environment] = _Read(now, servers)
             self._retire_changed(environment, servers)
         return read.servers
+
+    def trouble(self, environment: str, server: str) -> str | None:
+        """Why a server could not be asked for its tools the last time; None if it answered, or was not asked."""
+        connection = self._connections.get((environment, server))
+        return connection.trouble if connection is not None else None
 
     def known_tools(self, environment: str, server: str) -> tuple[Tool, ...] | None:
         """The tools as they were listed last under the settings of now; None if they were not."""
@@ -81,7 +70,12 @@ class McpServers:
     async def tools(self, environment: str, server: str) -> tuple[Tool, ...]:
         """Ask a server for its tools. Raises McpUnavailable."""
         connection = self._connection(environment, server)
-        tools = connection.tools = await self._said(connection.use(lambda session: session.tools()))
+        try:
+            tools = await self._said(connection.use(lambda session: session.tools()))
+        except McpUnavailable as error:
+            connection.trouble = str(error)
+            raise
+        connection.tools, connection.trouble = tools, None
         return tools
 
     async def call(
@@ -96,7 +90,8 @@ class McpServers:
         return await self._said(connection.use(lambda session: session.call(tool, arguments, meta)))
 
     async def close(self) -> None:
-        """End every session and every program."""
+        """End every session and every program; none is started any more."""
+        self._closed = True
         connections = [*self._connections.values(), *self._retired]
         self._connections.clear()
         self._retired.clear()
@@ -107,13 +102,16 @@ class McpServers:
         try:
             return await work
         except McpUnavailable as error:
-            raise type(error)(self._secrets.text(str(error))) from error
+            raise type(error)(self._redactor.text(str(error))) from error
 
     def _connection(self, environment: str, name: str) -> Connection:
         servers = self.configured(environment)
         server = servers.servers.get(name)
         if server is None:
-            raise _unknown(environment, name, servers)
+            raise _not_configured(environment, name, servers)
+        if self._closed:
+            message = f"MCP server {name!r} is not started: the runner stops"
+            raise McpUnavailable(message)
         key = (environment, name)
         if key not in self._connections:
             self._connections[key] = Connection(server, _open, self._idle_seconds)
@@ -121,6 +119,7 @@ class McpServers:
 
     def _retire_changed(self, environment: str, servers: Servers) -> None:
         """Calls under way end on the old session; the next one gets a new one."""
+        self._retired = [connection for connection in self._retired if connection.open]
         for key, connection in list(self._connections.items()):
             if key[0] == environment and servers.servers.get(key[1]) != connection.server:
                 del self._connections[key]
@@ -128,13 +127,13 @@ class McpServers:
                 self._retired.append(connection)
 
 
-def _unknown(environment: str, name: str, servers: Servers) -> McpUnavailable:
+def _not_configured(environment: str, name: str, servers: Servers) -> NotConfigured:
     if name in servers.unusable:
         why = servers.unusable[name]
-        return McpUnavailable(f"MCP server {name!r} of environment {environment!r} cannot be used: {why}")
+        return NotConfigured(f"MCP server {name!r} of environment {environment!r} cannot be used: {why}")
     near = near_names(name, servers.names)
     meant = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(servers.names) or 'none'}"
-    return UnknownServer(f"environment {environment!r} has no MCP server {name!r}; {meant}")
+    return NotConfigured(f"environment {environment!r} has no MCP server {name!r}; {meant}")
 
 
 async def _open(server: Server) -> Session:

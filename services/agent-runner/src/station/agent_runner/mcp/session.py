@@ -13,6 +13,7 @@ import shutil
 import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeAlias, Unpack, cast
 
 import anyio
@@ -36,6 +37,7 @@ from station.runtime.logging import get_logger
 
 log = get_logger("mcp")
 START_SECONDS = 30.0
+LISTED_SECONDS = 60.0
 CONNECT_SECONDS = 10.0
 CALL_SECONDS = 3600.0
 """How long a server over HTTP may say nothing during a call. A step's own timeout is shorter, as a rule."""
@@ -52,6 +54,8 @@ class Session:
 
     def __init__(self, server: Server) -> None:
         self.server = server
+        self._listed: tuple[Tool, ...] | None = None
+        self._listed_at = 0.0
         self._transport: _Program | _Http = (
             _Program(server.reach) if isinstance(server.reach, Child) else _Http(server.reach)
         )
@@ -73,7 +77,12 @@ class Session:
             raise self._unavailable("cannot be started", error) from error
 
     async def tools(self) -> tuple[Tool, ...]:
-        """All tools that it has. Raises McpUnavailable."""
+        """All tools that it has, as they were at most `LISTED_SECONDS` ago. Raises McpUnavailable."""
+        if self._listed is None or monotonic() - self._listed_at > LISTED_SECONDS:
+            self._listed, self._listed_at = await self._list(), monotonic()
+        return self._listed
+
+    async def _list(self) -> tuple[Tool, ...]:
         try:
             found = await self._client.list_tools()
         except Exception as error:

@@ -34,8 +34,8 @@ class McpUnavailable(Exception):
     """A server cannot be used, or was lost during a call. The message is a sentence: which, why, what to look at."""
 
 
-class UnknownServer(McpUnavailable):
-    """The environment has no server of that name."""
+class NotConfigured(McpUnavailable):
+    """The environment has no server of that name, or one whose settings cannot be used."""
 
 
 def full_name(server: str, tool: str) -> str:
