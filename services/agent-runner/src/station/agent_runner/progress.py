@@ -96,21 +96,23 @@ class Broadcaster:
 class Broadcast:
     """The voice of one attempt, heard by everybody who watches the run: struck out, cut, and not too often."""
 
+    # Set when they change: most attempts begin, end and say nothing, and there are thousands a second.
+    _began: int | None = None
+    """When, as long as that is not told yet."""
+    _over = False
+    _number = 0
+    _bytes = 0
+    _speaker = ""
+    _length = 0
+    _timer: asyncio.TimerHandle | None = None
+
     def __init__(self, sender: Sender, redactor: Redactor, held: Held, agent: str, *, quiet: bool) -> None:
         self._sender = sender
         self._redactor = redactor
         self._task = held.task
         self._agent = agent
         self._quiet = quiet
-        self._began: int | None = None
-        """When, as long as that is not told yet."""
-        self._over = False
-        self._number = 0
-        self._bytes = 0
-        self._speaker = ""
         self._text: list[str] = []
-        self._length = 0
-        self._timer: asyncio.TimerHandle | None = None
 
     def say(self, kind: ProgressKind, *, agent: str, **facts: Any) -> None:
         """Tell one thing. Of the step's own agent the first ``started`` and the first ``finished`` count."""
@@ -119,7 +121,8 @@ class Broadcast:
         if kind == "text":
             self._add(agent, str(facts.get("text") or ""))
             return
-        self._flush(last=True)
+        if self._text:
+            self._flush(last=True)
         own = agent == self._agent
         if kind == "started" and own:
             self._begin()
@@ -165,7 +168,7 @@ class Broadcast:
             self._timer = None
         text = "".join(self._text)
         settled = len(text) if last else self._redactor.settled(text)
-        self._text = [text[settled:]]
+        self._text = [text[settled:]] if settled < len(text) else []
         self._length = len(text) - settled
         struck = self._redactor.text(text[:settled])
         for start in range(0, len(struck), TEXT_CHARACTERS):

@@ -45,6 +45,7 @@ class Redactor:
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._forms: set[str] = set()
+        self._longest_first: tuple[str, ...] = ()
         self._pattern: re.Pattern[str] | None = None
         for value in values:
             self.learn(value)
@@ -57,12 +58,15 @@ class Redactor:
         forms = {form for form in _forms(value) if form not in STRUCK}
         if not forms <= self._forms:
             self._forms |= forms
-            longest_first = sorted(self._forms, key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+            self._longest_first = tuple(sorted(self._forms, key=len, reverse=True))
+            self._pattern = re.compile("|".join(map(re.escape, self._longest_first)))
 
     def text(self, text: str) -> str:
         """The text without the secrets that are known."""
-        return text if self._pattern is None else self._pattern.sub(STRUCK, text)
+        # Nearly no text holds one, and to search for words is much faster than to match a pattern at every place.
+        if len(text) < SHORTEST or self._pattern is None or not any(map(text.__contains__, self._longest_first)):
+            return text
+        return self._pattern.sub(STRUCK, text)
 
     def value(self, value: Any) -> Any:
         """A JSON value without secrets: the same object where there are none in it. Its shape stays as it is."""
