@@ -107,6 +107,18 @@ def test_a_program_elsewhere_answers_fails_and_is_stopped(
     assert system.finish(ask("Rome"))["output"]["city"] == "Rome", "it serves on"
 
 
+def test_a_runner_that_is_killed_meanwhile_is_followed_by_one_that_asks_again(
+    system: System, program: Program, ask: Callable[..., str]
+) -> None:
+    run_id = ask("Oslo", 600)
+    asked = program.line()
+    assert asked == f"asked {key(system, run_id)}"
+    system.restart("agent-runner")
+    assert program.line() == asked, "the same attempt has the same key"
+    ok(system.control(run_id, "cancel"))
+    assert program.line() == f"stopped {key(system, run_id)}"
+
+
 def test_with_no_program_there_the_run_says_so(system: System, ask: Callable[..., str]) -> None:
     run = system.finish(ask("Oslo"), "FAILED")
     assert "no program answers on agent.weather" in run["error"]["message"]

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import nats
 import pytest
 from nats.aio.client import Client
@@ -113,7 +114,7 @@ async def test_the_program_is_asked_what_a_local_one_reads(tmp_path: Path, bus: 
     agent = await load_agent(
         tmp_path, "w", "---\nmodel: nats/agent.weather\n---\nGo {{task}} {{name}}\n", all_backends(bus=bus)
     )
-    call = call_of(agent, "look", {"name": "Ada"})
+    call = msgspec.structs.replace(call_of(agent, "look", {"name": "Ada"}), traceparent=TRACE)
     assert (await backend_of(agent).run(call)).value == 17
     message = asked.get_nowait()
     assert json.loads(message.data) == {
@@ -127,7 +128,7 @@ async def test_the_program_is_asked_what_a_local_one_reads(tmp_path: Path, bus: 
         "attempt": 1,
         "idempotencyKey": f"run_1:{'5' * 32}:1",
     }
-    assert message.headers == {"idempotency-key": call.idempotency_key}
+    assert message.headers == {"idempotency-key": call.idempotency_key, "traceparent": TRACE}
 
 
 async def test_nobody_there_is_said_and_may_be_tried_again(tmp_path: Path, bus: Bus) -> None:
