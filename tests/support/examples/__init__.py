@@ -17,7 +17,7 @@ FIRST: tuple[msgspec.Struct, ...] = (
     *work.EXAMPLES,
     *workflows.EXAMPLES,
 )
-LATER: dict[str, msgspec.Struct] = runs.LATER | services.LATER | work.LATER
+LATER: dict[str, msgspec.Struct] = runs.LATER | services.LATER | work.LATER | workflows.LATER
 """Examples of what came to a type after its first golden, as ``<Type>.<what is new>``."""
 
 MESSAGES: dict[str, msgspec.Struct] = {type(example).__name__: example for example in FIRST} | LATER

@@ -95,4 +95,11 @@ LATER: dict[str, msgspec.Struct] = {
         environments=("production",),
         agents=(msgspec.structs.replace(AGENT, agents=("grep",), max_steps=8),),
     ),
+    "AgentList.defaults": AgentList(items=(msgspec.structs.replace(AGENT, defaults=("since",)),)),
+    "AnnounceRunner.defaults": AnnounceRunner(
+        runner="runner-a",
+        boot=7,
+        environments=("production",),
+        agents=(msgspec.structs.replace(AGENT, defaults=("since",)),),
+    ),
 }

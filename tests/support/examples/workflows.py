@@ -74,3 +74,11 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         total=21,
     ),
 )
+
+NOTE = Problem(
+    code="schema_optional", path="/states/0/input/variables/a", message="It fits if complete.", hint="Say so."
+)
+LATER: dict[str, msgspec.Struct] = {
+    "Workflow.notes": Workflow(**SUMMARY, definition=DEFINITION, validation=Validation(notes=(NOTE,))),
+    "ValidationResult.notes": ValidationResult(valid=True, notes=(NOTE,)),
+}

@@ -27,6 +27,8 @@ class AgentSummary(Wire):
     """Agents that it may call as tools."""
     max_steps: int | None = None
     """Most requests to its model in one attempt."""
+    defaults: tuple[str, ...] = ()
+    """Variables that have a value of its own where a step gives none."""
 
 
 class AgentVersion(Wire):

@@ -12,12 +12,16 @@ from station.contracts.wire import Wire
 class Validation(Wire):
     errors: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
+    """What is probably right and could be said better; only in the answer to what stores a revision."""
 
 
 class ValidationResult(Wire):
     valid: bool
     errors: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
+    """What is probably right and could be said better."""
 
 
 class CreateWorkflow(Wire):

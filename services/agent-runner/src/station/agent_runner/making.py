@@ -106,6 +106,7 @@ def _summary(source: Source, prompt: PromptFile, digest: str) -> AgentSummary:
         updated_at=source.updated_at,
         agents=prompt.agents,
         max_steps=prompt.max_steps,
+        defaults=tuple(sorted(prompt.defaults)),
     )
 
 

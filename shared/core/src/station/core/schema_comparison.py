@@ -7,6 +7,7 @@ keeps the one and breaks the other. Sizes are bounded, and equal questions are a
 from __future__ import annotations
 
 import json
+import re
 from enum import IntEnum
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -22,8 +23,13 @@ from station.core.schemas import SchemaError, Validator, compile_schema, violati
 MAX_COMPARED_BYTES = 16 * 1024
 """A schema larger than this is not compared."""
 _MAX_ALTERNATIVES = 200
+_MAX_WORK = 2_500_000
+"""Characters of schemas, each counted `_DEPTH_COST` times and once more for each level: it takes half a second."""
+_DEPTH_COST = 5
 _MAX_EXAMPLES = 60
 _MAX_SHOWN = 160
+
+_BRACKETS = re.compile(r"[{}\[\]]")
 
 
 class Verdict(IntEnum):
@@ -54,10 +60,20 @@ def compare_schemas(given: Any, taken: Any) -> Comparison:
     return _compared(_text(given), _text(taken))
 
 
-def compare_value(value: Any, taken: Any) -> Comparison:
-    """Compare one value, which is given for certain."""
-    validator = _validator(_text(taken))
-    return Comparison(Verdict.UNKNOWN) if validator is None else _broken(validator, value, Verdict.CANNOT)
+class Comparisons:
+    """The comparisons for one definition, which together cost no more than a bound; past it nothing is known."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], Comparison] = {}
+        self._left = _MAX_WORK
+
+    def of(self, given: Any, taken: Any) -> Comparison:
+        """Compare two schemas that hold no references."""
+        question = _text(given), _text(taken)
+        if question not in self._known:
+            self._left -= sum(len(text) * (_DEPTH_COST + _depth(text)) for text in question)
+            self._known[question] = _compared(*question) if self._left >= 0 else Comparison(Verdict.UNKNOWN)
+        return self._known[question]
 
 
 @lru_cache(maxsize=1024)
@@ -65,6 +81,8 @@ def _compared(given_text: str, taken_text: str) -> Comparison:
     given, taken = json.loads(given_text), json.loads(taken_text)
     if _too_large(given_text, given, taken_text, taken):
         return Comparison(Verdict.UNKNOWN)
+    if given_text == taken_text:
+        return Comparison(Verdict.FITS)
     if is_object(given) and ("const" in given or is_array(given.get("enum"))):
         return _compared_values(given_text, taken_text)
     if _proved(given_text, taken_text):
@@ -148,6 +166,15 @@ def _alternatives(schema: Any) -> int:
         elif is_array(one):
             waiting += one
     return count
+
+
+def _depth(text: str) -> int:
+    """Count how deep a schema's JSON is nested, brackets in its texts included."""
+    deepest = depth = 0
+    for bracket in _BRACKETS.findall(text):
+        depth += 1 if bracket in "{[" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _text(schema: Any) -> str:

@@ -75,7 +75,7 @@ class _Search:
             case ["array"]:
                 return _ranges(one, other, place, "minItems", "maxItems") or self._items(one, other, place, depth)
             case ["object"]:
-                return self._members(one, other, place, depth) or self._members(other, one, place, depth)
+                return self._members(one, other, place, depth)
             case _:
                 return None
 
@@ -88,19 +88,21 @@ class _Search:
         return self.of(one.get("items", True), other.get("items", True), f"{place}/0", depth + 1)
 
     def _members(self, one: Mapping[str, Any], other: Mapping[str, Any], place: str, depth: int) -> str | None:
-        """Look at each member that one side requires."""
-        declared: Mapping[str, Any] = other.get("properties", {})
-        own: Mapping[str, Any] = one.get("properties", {})
-        closed = other.get("additionalProperties") is False and not other.get("patternProperties")
-        for name in one.get("required", ()):
-            if name not in declared:
-                if closed:
-                    return f"{_at(place)}{name!r} is required on one side and not allowed on the other"
-            elif name in own:
-                reason = self.of(own[name], declared[name], f"{place}/{name}", depth + 1)
+        """Look at each member that a side requires."""
+        first: Mapping[str, Any] = one.get("properties", {})
+        second: Mapping[str, Any] = other.get("properties", {})
+        for name in dict.fromkeys([*one.get("required", ()), *other.get("required", ())]):
+            if any(name not in side.get("properties", {}) and _is_closed(side) for side in (one, other)):
+                return f"{_at(place)}{name!r} is required on one side and not allowed on the other"
+            if name in first and name in second:
+                reason = self.of(first[name], second[name], f"{place}/{name}", depth + 1)
                 if reason is not None:
                     return reason
         return None
+
+
+def _is_closed(schema: Mapping[str, Any]) -> bool:
+    return schema.get("additionalProperties") is False and not schema.get("patternProperties")
 
 
 def _ranges(one: Mapping[str, Any], other: Mapping[str, Any], place: str, least: str, most: str) -> str | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote
 
+import msgspec
+
 from station.core.jsonvalue import Object, is_array, is_object
 
 _MAX_NODES = 4000
@@ -22,6 +24,8 @@ class _Unresolvable(ValueError):
 def without_references(schema: Any) -> Any:
     """Give an equal schema with no reference in it; None if there is none of a bounded size."""
     try:
+        if b'"$' not in msgspec.json.encode(schema):
+            return schema
         return _Inlining(schema).of(schema, 0)
     except _Unresolvable:
         return None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from station.core.jsonvalue import is_array, is_object, pointer_token
-from station.core.schema_comparison import Comparison, Verdict, compare_schemas
+from station.core.schema_comparison import Comparison, Comparisons, Verdict
 from station.core.shapes import Choice, Known, Record, Sequence, Shape, Text, Unknown, types_of
 
 _REMARKS = frozenset(
@@ -17,25 +17,27 @@ _OF_ARRAYS = _REMARKS | {"type", "items"}
 _SILENT = Comparison(Verdict.UNKNOWN)
 
 
-def fit(shape: Shape, schema: Any) -> Comparison:
+def fit(comparisons: Comparisons, shape: Shape, schema: Any) -> Comparison:
     """Compare a shape with a schema that holds no references."""
     if schema is True or schema == {}:
         return Comparison(Verdict.FITS)
-    return _SILENT if isinstance(shape, Unknown) else _fit(shape, schema)
+    return _SILENT if isinstance(shape, Unknown) else _fit(comparisons, shape, schema)
 
 
-def _fit(shape: Known | Text | Record | Sequence | Choice, schema: Any) -> Comparison:
+def _fit(comparisons: Comparisons, shape: Known | Text | Record | Sequence | Choice, schema: Any) -> Comparison:
     match shape:
         case Known(schema=known):
-            return compare_schemas(known, schema)
+            return comparisons.of(known, schema)
         case Choice(shapes=shapes):
-            return joined([fit(one, schema) for one in shapes])
+            return joined([fit(comparisons, one, schema) for one in shapes])
         case Record(members=members) if is_plain_object(schema):
-            return worst_of({name: member_fit(shape, name, schema) for name in [*members, *missing(shape, schema)]})
+            return worst_of(
+                {name: member_fit(comparisons, shape, name, schema) for name in [*members, *missing(shape, schema)]}
+            )
         case Sequence(item=item, filled=filled) if is_object(schema) and schema.keys() <= _OF_ARRAYS:
-            return _list_fit(item, schema, filled=filled)
+            return _list_fit(comparisons, item, schema, filled=filled)
         case Record() | Sequence() | Text():
-            return _whole(shape, schema)
+            return _whole(comparisons, shape, schema)
 
 
 def is_plain_object(schema: Any) -> bool:
@@ -48,7 +50,7 @@ def missing(record: Record, schema: Mapping[str, Any]) -> list[str]:
     return [name for name in schema.get("required", ()) if name not in record.members]
 
 
-def member_fit(record: Record, name: str, schema: Mapping[str, Any]) -> Comparison:
+def member_fit(comparisons: Comparisons, record: Record, name: str, schema: Mapping[str, Any]) -> Comparison:
     """Compare one member with what a plain object's schema says of it."""
     required = name in schema.get("required", ())
     if name not in record.members:
@@ -59,7 +61,7 @@ def member_fit(record: Record, name: str, schema: Mapping[str, Any]) -> Comparis
     if taken is False:
         found = Comparison(Verdict.CANNOT, f"{name!r} is not among the members that are allowed")
     else:
-        found = fit(shape, taken)
+        found = fit(comparisons, shape, taken)
     if always:
         return found
     if found.verdict is Verdict.CANNOT:
@@ -85,24 +87,24 @@ def worst_of(found: Mapping[str, Comparison]) -> Comparison:
     return worst._replace(place=f"/{pointer_token(name)}{worst.place}")
 
 
-def _list_fit(item: Shape, schema: Mapping[str, Any], *, filled: bool) -> Comparison:
+def _list_fit(comparisons: Comparisons, item: Shape, schema: Mapping[str, Any], *, filled: bool) -> Comparison:
     if types_of(schema) not in (None, frozenset(["array"])):
-        return compare_schemas({"type": "array"}, schema)
+        return comparisons.of({"type": "array"}, schema)
     if is_array(schema.get("items")):
         return _SILENT
-    found = fit(item, schema.get("items", True))
+    found = fit(comparisons, item, schema.get("items", True))
     if found.verdict is Verdict.CANNOT and not filled:
         found = found._replace(verdict=Verdict.MAY_FAIL)  # an empty list fits
     return found._replace(place=f"/0{found.place}")
 
 
-def _whole(shape: Record | Sequence | Text, schema: Any) -> Comparison:
+def _whole(comparisons: Comparisons, shape: Record | Sequence | Text, schema: Any) -> Comparison:
     """Compare by schema; where a part is unknown only the kind of the whole is sure."""
     described = _described(shape)
     if described is not None:
-        return _at_worst(compare_schemas(described, schema)) if _has_text(shape) else compare_schemas(described, schema)
+        return _at_worst(comparisons.of(described, schema)) if _has_text(shape) else comparisons.of(described, schema)
     kind = "object" if isinstance(shape, Record) else "array"
-    found = compare_schemas({"type": kind}, schema)
+    found = comparisons.of({"type": kind}, schema)
     return found if found.verdict is Verdict.CANNOT else _SILENT
 
 

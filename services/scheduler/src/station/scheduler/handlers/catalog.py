@@ -82,10 +82,15 @@ class Catalog:
         agents = self._agents.get(environment)
         if agents is None:
             return None
-        return {
-            agent.name: AgentInfo(name=agent.name, input_schema=agent.input_schema, output_schema=agent.output_schema)
-            for agent in agents.values()
-        }
+        return {agent.name: _info(agent) for agent in agents.values()}
+
+    def named_in(self, environment: str) -> dict[str, AgentInfo] | None:
+        """Give `infos` and with them the agents of all environments as a definition names them: `name@environment`."""
+        own = self.infos(environment)
+        if own is None:
+            return None
+        everywhere = (agent for agents in self._agents.values() for agent in agents.values())
+        return {f"{agent.name}@{agent.environment}": _info(agent) for agent in everywhere} | own
 
     def bind(self, program: Program, environment: str) -> dict[str, str]:
         """Give the digest of every agent that a definition names, by the name it has there.
@@ -143,3 +148,12 @@ class Catalog:
 
     def _listed(self, names: dict[str, object] | dict[str, AgentSummary] | dict[str, dict[str, AgentSummary]]) -> str:
         return ", ".join(sorted(names)[:20]) or "none"
+
+
+def _info(agent: AgentSummary) -> AgentInfo:
+    return AgentInfo(
+        name=agent.name,
+        input_schema=agent.input_schema,
+        output_schema=agent.output_schema,
+        defaults=agent.defaults,
+    )

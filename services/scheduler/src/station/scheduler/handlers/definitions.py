@@ -122,7 +122,9 @@ class Definitions:
         loaded = await self.read(
             request.source, request.content_type, environment or "default", agents_required=environment is not None
         )
-        return wf.ValidationResult(valid=not loaded.errors, errors=loaded.errors, warnings=loaded.warnings)
+        return wf.ValidationResult(
+            valid=not loaded.errors, errors=loaded.errors, warnings=loaded.warnings, notes=loaded.notes
+        )
 
     async def delete(self, request: wf.DeleteWorkflow, _: RpcContext) -> None:
         """Delete a workflow that has never run."""
@@ -170,7 +172,7 @@ class Definitions:
         self, source: bytes, content_type: str, environment: str, *, agents_required: bool = False
     ) -> Loaded:
         """Load a definition without holding up the loop, however large it is."""
-        agents: dict[str, AgentInfo] | None = self._catalog.infos(environment)
+        agents: dict[str, AgentInfo] | None = self._catalog.named_in(environment)
         return await asyncio.to_thread(
             load, source, content_type=content_type, agents=agents, agents_required=agents_required
         )

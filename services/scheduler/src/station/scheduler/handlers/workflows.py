@@ -11,6 +11,7 @@ from station.contracts import workflows as wf
 from station.contracts.problems import Problem
 from station.contracts.work import Done
 from station.core.instants import to_text
+from station.core.loading import Loaded
 from station.runtime.bus import Bus
 from station.runtime.rpc import RpcContext
 from station.scheduler.handlers import paging, refusals
@@ -66,17 +67,17 @@ class Workflows:
     async def create(self, request: wf.CreateWorkflow, context: RpcContext) -> wf.Workflow:
         """Create a workflow."""
         head, loaded = await self._definitions.create(request, context)
-        return await self._show(head.workflow_id, head.revision, loaded.warnings)
+        return await self._show(head.workflow_id, head.revision, loaded)
 
     async def update(self, request: wf.UpdateWorkflow, context: RpcContext) -> wf.Workflow:
         """Make a new revision."""
         head, loaded = await self._definitions.update(request, context)
-        return await self._show(head.workflow_id, head.revision, loaded.warnings)
+        return await self._show(head.workflow_id, head.revision, loaded)
 
     async def rollback(self, request: wf.RollbackWorkflow, context: RpcContext) -> wf.Workflow:
         """Make a new revision of old content."""
         head, loaded = await self._definitions.rollback(request, context)
-        return await self._show(head.workflow_id, head.revision, loaded.warnings)
+        return await self._show(head.workflow_id, head.revision, loaded)
 
     async def validate(self, request: wf.ValidateWorkflow, _: RpcContext) -> wf.ValidationResult:
         """Say what is wrong with a definition."""
@@ -124,9 +125,7 @@ class Workflows:
             total=total[0] if total else 0,
         )
 
-    async def _show(
-        self, workflow_id: str, version: int | None, warnings: tuple[Problem, ...] | None = None
-    ) -> wf.Workflow:
+    async def _show(self, workflow_id: str, version: int | None, loaded: Loaded | None = None) -> wf.Workflow:
         row = await self._reader.row(_ONE, (version, workflow_id))
         if row is None:
             if version is not None and self._definitions.head(workflow_id) is not None:
@@ -136,7 +135,9 @@ class Workflows:
         return wf.Workflow(
             **_facts(row, await self._rates([row])),
             definition=msgspec.json.decode(row[11]),
-            validation=wf.Validation(warnings=stored if warnings is None else warnings),
+            validation=wf.Validation(warnings=stored)
+            if loaded is None
+            else wf.Validation(warnings=loaded.warnings, notes=loaded.notes),
         )
 
     async def _rates(self, rows: list[Row]) -> dict[str, float]:

@@ -35,7 +35,7 @@ def apply(session: Session, files: Files) -> None:
             continue
         warnings = workflow.validation.warnings
         results.append({"file": file.path, "applied": True, "workflow": workflow, "warnings": warnings})
-        _show_problems(session, file, warnings=warnings)
+        _show_problems(session, file, warnings=warnings, notes=workflow.validation.notes)
         if not session.out.is_json:
             session.out.line(f"{workflow.id} is at version {workflow.version}  ({file.path})", style="green")
     if session.out.is_json:
@@ -55,8 +55,9 @@ def validate(session: Session, files: Files) -> None:
         if result is None:
             alone = True
             result = _validated_here(file)
-        results.append({"file": file.path, "valid": result.valid, "errors": result.errors, "warnings": result.warnings})
-        _show_problems(session, file, errors=result.errors, warnings=result.warnings)
+        found = {"errors": result.errors, "warnings": result.warnings, "notes": result.notes}
+        results.append({"file": file.path, "valid": result.valid, **found})
+        _show_problems(session, file, **found)
         if not session.out.is_json and result.valid:
             session.out.line(f"{file.path} is valid", style="green")
     if session.out.is_json:
@@ -189,15 +190,24 @@ def _validated_here(file: WorkflowFile) -> ValidationResult:
     from station.core.loading import load
 
     loaded = load(file.source, content_type=file.content_type)
-    return ValidationResult(valid=not loaded.errors, errors=loaded.errors, warnings=loaded.warnings)
+    return ValidationResult(valid=not loaded.errors, errors=loaded.errors, warnings=loaded.warnings, notes=loaded.notes)
 
 
 def _show_problems(
-    session: Session, file: WorkflowFile, *, errors: tuple[Problem, ...] = (), warnings: tuple[Problem, ...] = ()
+    session: Session,
+    file: WorkflowFile,
+    *,
+    errors: tuple[Problem, ...] = (),
+    warnings: tuple[Problem, ...] = (),
+    notes: tuple[Problem, ...] = (),
 ) -> None:
     if session.out.is_json:
         return
-    for kind, style, problems in (("error", "bold red", errors), ("warning", "yellow", warnings)):
+    for kind, style, problems in (
+        ("error", "bold red", errors),
+        ("warning", "yellow", warnings),
+        ("note", "cyan", notes),
+    ):
         for problem in problems:
             first, *rest = problem_lines(problem, file.line_of(problem.path))
             session.out.console.print(first.__class__.assemble((f"{kind}: ", style), f"{file.path}: ", first))

@@ -13,7 +13,7 @@ from station.core.definition import Operation
 from station.core.findings import Findings
 from station.core.jsonvalue import is_array, is_object, pointer_token
 from station.core.paths import Path, format_path
-from station.core.schema_comparison import Comparison, Verdict
+from station.core.schema_comparison import Comparison, Comparisons, Verdict
 from station.core.schema_references import without_references
 from station.core.shape_fit import fit, is_plain_object, joined, member_fit, missing
 from station.core.shapes import UNKNOWN, Member, Presence, Record, Sequence, Shape, Text, either, literal
@@ -21,9 +21,6 @@ from station.core.templates import TemplateError, parse_template
 
 TASK_NAMES = ("task", "userInput")
 """The variables in which an agent is given the task, where its schema has them."""
-_MAX_WORK = 4_000_000
-"""Characters of schemas that are compared for one definition; past it nothing is said."""
-_COST = 500
 
 
 class AgentInputs:
@@ -34,7 +31,7 @@ class AgentInputs:
         self._agents = agents
         self._sources = sources
         self._schemas: dict[str, Any] = {}
-        self._left = _MAX_WORK
+        self._comparisons = Comparisons()
 
     def check(self, state: Operation, pointer: str, here: Here) -> None:
         """Compare what a state gives to its agent with what the agent takes."""
@@ -67,17 +64,19 @@ class AgentInputs:
 
     def _compared(self, value: Any, given: Shape, schema: Any, here: Here, name: str | None = None) -> Comparison:
         """Compare a value, or one member of an object of variables; each way in which a place is written by itself."""
-        self._left -= _COST + len(str(schema))
-        if self._left < 0:
-            return Comparison(Verdict.UNKNOWN)
         sources = self._ways(value, here)
         if name is None or not isinstance(given, Record):
-            return _of_ways([(source, fit(source.found.shape, schema)) for source in sources]) or fit(given, schema)
+            return _of_ways(
+                [(source, fit(self._comparisons, source.found.shape, schema)) for source in sources]
+            ) or fit(self._comparisons, given, schema)
         ways = [
-            (source, member_fit(Record({name: Member(source.found.shape, always=True)}), name, schema))
+            (
+                source,
+                member_fit(self._comparisons, Record({name: Member(source.found.shape, always=True)}), name, schema),
+            )
             for source in sources
         ]
-        return _of_ways(ways) or member_fit(given, name, schema)
+        return _of_ways(ways) or member_fit(self._comparisons, given, name, schema)
 
     def _ways(self, value: Any, here: Here) -> list[Source]:
         path = _whole(value)

@@ -118,17 +118,19 @@ class Flow:
 
     def _spread(self, start: str) -> dict[str, int]:
         known: dict[str, int] = {start: 0} if start in self.states else {}
-        pending = list(known)
+        ways = {
+            name: [way for way in self._ways_on(state) if way[0] in self.states] for name, state in self.states.items()
+        }
+        pending = dict.fromkeys(known)  # first in, first out, and nobody twice: the order that needs few rounds
         while pending:
-            name = pending.pop()
-            for target, added in self._ways_on(self.states[name]):
-                if target not in self.states:
-                    continue
+            name = next(iter(pending))
+            del pending[name]
+            for target, added in ways[name]:
                 arriving = known[name] | added
                 before = known.get(target)
                 if before is None or before & arriving != before:
                     known[target] = arriving if before is None else before & arriving
-                    pending.append(target)
+                    pending[target] = None
         return known
 
     def ways_in(self, name: str) -> Iterator[tuple[str | None, int]]:

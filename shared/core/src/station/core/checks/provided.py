@@ -31,7 +31,7 @@ from station.core.shapes import (
 
 _MAX_WRITES = 4000
 _MAX_VISITS = 20_000
-_MAX_CHOSEN = 300
+_MAX_CHOSEN = 64
 _MAX_NAMES = 32
 
 _TEXT = {"type": "string"}

@@ -21,7 +21,7 @@ from station.core.expressions import ExpressionError, compile_expression, possib
 from station.core.findings import Findings, near_names
 from station.core.jsonvalue import is_object
 from station.core.paths import Path, format_path
-from station.core.shapes import UNKNOWN, Presence, promised
+from station.core.shapes import UNKNOWN, Presence, Shape, promised
 from station.core.templates import TemplateError, paths_in
 
 _OPEN_KEYWORDS = ("$ref", "allOf", "anyOf", "oneOf", "if", "patternProperties", "$dynamicRef")
@@ -49,8 +49,7 @@ class _Reader:
         self._definition = definition
         self._places = places = Places()
         self._flow = Flow(places, definition, nested=False)
-        shapes = {name: promised(agent.output_schema) for name, agent in agents.items()}
-        self._writes = Writes(places, definition, self._flow, lambda name: shapes.get(name, UNKNOWN), nested=False)
+        self._writes = Writes(places, definition, self._flow, partial(_output, agents), nested=False)
         self._sources = Sources(places, definition.input_schema)
         self._inputs = AgentInputs(findings, agents, self._sources)
         schema = definition.input_schema
@@ -150,6 +149,10 @@ class _Reader:
         candidates += sorted(self._roots or ())
         near = near_names(format_path(path), candidates)
         return f"did you mean {near[0]!r}?" if near else "check the name, or write it in a state before this one"
+
+
+def _output(agents: Mapping[str, AgentInfo], name: str) -> Shape:
+    return promised(agents[name].output_schema) if name in agents else UNKNOWN
 
 
 def _reads(state: State) -> Iterator[tuple[str, Path]]:

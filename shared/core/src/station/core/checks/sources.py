@@ -45,9 +45,16 @@ class Sources:
         self._places = places
         self._input = promised(input_schema)
         self._items: dict[int, Shape] = {}
+        self._found: dict[tuple[int, str, Path], list[Source]] = {}
 
     def of(self, here: Here, path: Path) -> list[Source]:
         """Give the ways in which there is something at a path; none if there is none."""
+        key = (id(here.writes), here.state, path)
+        if key not in self._found:
+            self._found[key] = self._of(here, path)
+        return self._found[key]
+
+    def _of(self, here: Here, path: Path) -> list[Source]:
         levels: list[list[Source]] = []
         level: Here | None = here
         while level is not None:
