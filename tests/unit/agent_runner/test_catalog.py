@@ -45,7 +45,7 @@ async def test_a_folder_of_environments_is_read_and_what_is_wrong_in_it_is_told(
     assert "`model` is missing" in told["agent_invalid", "test/agents/no-model.prompt"]
     twins = told["duplicate_agent", "test/agents/twin-a.prompt"]
     assert "twin-a.prompt and test/agents/twin-b.prompt both name the agent 'twin'" in twins
-    assert "exec, scripted" in told["unknown_model", "test/agents/not-yet.prompt"]
+    assert "exec, google, nats, ollama, openai, scripted" in told["unknown_model", "test/agents/not-yet.prompt"]
 
 
 async def test_what_the_prd_writes_loads_as_it_is() -> None:

@@ -4,14 +4,13 @@ import os
 import sys
 
 from station.agent_runner import app
-from station.agent_runner.settings import Settings
+from station.agent_runner.settings import read_settings
 from station.runtime import lifecycle, logging
-from station.runtime.settings import load
 
 
 async def _main(stop: lifecycle.Stop) -> None:
     logging.setup(app.SERVICE)  # so that wrong settings can be told
-    settings = load(Settings, os.environ)
+    settings = read_settings(os.environ)
     logging.setup(app.SERVICE, settings.log_format, settings.log_level)
     await app.run(settings, stop)
 

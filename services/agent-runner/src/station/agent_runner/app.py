@@ -13,13 +13,16 @@ from station.agent_runner.cancel import listen_for_cancels
 from station.agent_runner.executors.registry import all_executors
 from station.agent_runner.heartbeat import Heartbeats
 from station.agent_runner.held import HeldSteps
+from station.agent_runner.loop.equipment import Equipment
+from station.agent_runner.loop.prices import Prices
+from station.agent_runner.loop.spans import Spans
 from station.agent_runner.mcp.servers import McpServers
 from station.agent_runner.progress import Broadcaster
 from station.agent_runner.record import Recorder
 from station.agent_runner.redaction import Redactor, secrets_of
 from station.agent_runner.reporter import Reporter
 from station.agent_runner.scheduler import Scheduler
-from station.agent_runner.settings import Settings
+from station.agent_runner.settings import Settings, providers_of
 from station.agent_runner.shutdown import wind_down
 from station.agent_runner.spending import Spending
 from station.agent_runner.spool import Spool, SpoolFull
@@ -52,7 +55,18 @@ class Runner:
         self, settings: Settings, spool: Spool, bus: Bus, spans: telemetry.Telemetry, redactor: Redactor
     ) -> None:
         self.servers = McpServers(settings.environments_dir, redactor=redactor)
-        self.backends = all_backends(spool.folder / "programs", redactor.learn, bus=bus, servers=self.servers)
+        self.backends = all_backends(
+            spool.folder / "programs",
+            redactor.learn,
+            bus=bus,
+            servers=self.servers,
+            providers=providers_of(settings),
+            equipment=Equipment(
+                prices=Prices(settings.prices_file),
+                spans=Spans(spans, redactor.value if settings.trace_content else None),
+                servers=self.servers,
+            ),
+        )
         self.settings = settings
         self.spool = spool
         self.bus = bus
@@ -188,6 +202,7 @@ async def _serve(runner: Runner, stop: Stop) -> None:
             if await _unless(stop, runner.start()):
                 await runner.run(stop)
         finally:
+            await runner.backends.close()
             await runner.servers.close()
             await served.stop()
 

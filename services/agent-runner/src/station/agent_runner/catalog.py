@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from station.agent_runner.agent import Agent
-from station.agent_runner.backends.protocol import Misconfigured
+from station.agent_runner.backends.protocol import Configurable, Misconfigured
 from station.agent_runner.backends.registry import Backends
 from station.agent_runner.making import Source, bind, make_agent, whole_digest
 from station.agent_runner.mcp.allowed import check_tools
@@ -131,6 +131,8 @@ async def _load_file(file: Path, partials: dict[str, str], root: Path, backends:
         loaded.problems.extend(Problem("unknown_field", where, remark, hint) for remark in agent.remarks)
         if agent.backend is None:
             loaded.problems.append(_unknown_model(agent.summary, backends))
+        elif isinstance(agent.backend, Configurable):
+            loaded.problems.extend(_not_configured(agent.summary, agent.backend))
 
 
 def _changed_at(file: Path) -> str:
@@ -148,6 +150,13 @@ def _content(file: Path) -> bytes:
 def _unknown_model(summary: AgentSummary, backends: Backends) -> Problem:
     message = f"nothing here runs the model {summary.model!r}: steps of agent {summary.name!r} will fail"
     return Problem("unknown_model", summary.source_file, message, f"use one of: {backends.models()}")
+
+
+def _not_configured(summary: AgentSummary, backend: Configurable) -> Iterator[Problem]:
+    missing = backend.not_configured(summary.model)
+    if missing is not None:
+        message = f"the model {summary.model!r} cannot be used yet: steps of agent {summary.name!r} will fail"
+        yield Problem("model_not_configured", summary.source_file, message, missing)
 
 
 def _unique(loaded: _Loaded) -> Iterable[Agent]:

@@ -27,7 +27,7 @@ FIELDS = (
     "version",
 )
 """All that something here reads, and what dotprompt itself defines. A name with a dot is an extension of others."""
-SECTIONS = {"input": ("schema", "default"), "output": ("schema", "format")}
+SECTIONS = {"input": ("schema", "default"), "output": ("schema", "format", "retries")}
 FORMATS = ("json", "text")
 WRONG_TYPE = "invalid recognized field type"
 """As the parser words it."""

@@ -18,6 +18,7 @@ from station.runtime.telemetry import (
     parse_traceparent,
     step_span_id,
     trace_id_of,
+    traceparent,
 )
 
 log = get_logger("steps")
@@ -67,10 +68,21 @@ def _log(executor: Executor, held: Held, outcome: Outcome, status: StepStatus, d
         log.warning("step_executed", **fields, error_type=outcome.error.type.value, error=outcome.error.message)
 
 
-def _span(executor: Executor, held: Held, outcome: Outcome, started_ms: int, duration_ms: int) -> SpanRecord:
+def span_of(held: Held) -> str:
+    """The traceparent of an attempt's span, for what is done inside of it."""
+    return traceparent(_above(held)[0], agent_span_id(*held.key))
+
+
+def _above(held: Held) -> tuple[int, int]:
+    """Trace and span that an attempt belongs into."""
     run_id, step_id, attempt = held.key
     parent = parse_traceparent(held.traceparent) if held.traceparent else None
-    trace_id, parent_id = parent or (trace_id_of(run_id, None), step_span_id(run_id, step_id, attempt))
+    return parent or (trace_id_of(run_id, None), step_span_id(run_id, step_id, attempt))
+
+
+def _span(executor: Executor, held: Held, outcome: Outcome, started_ms: int, duration_ms: int) -> SpanRecord:
+    run_id, step_id, attempt = held.key
+    trace_id, parent_id = _above(held)
     attributes = {
         "run_id": run_id,
         "step_id": step_id,

@@ -29,6 +29,18 @@ def _variable(name: str, default: str | None, services: tuple[str, ...], meaning
 
 VARIABLES: tuple[Variable, ...] = (
     _variable(
+        "ANTHROPIC_API_KEY",
+        None,
+        ("agent-runner",),
+        "Key for agents with `model: anthropic/…`. Not set: ANTHROPIC_API_KEY.",
+    ),
+    _variable(
+        "ANTHROPIC_BASE_URL",
+        None,
+        ("agent-runner",),
+        "Address of the Anthropic API. Not set: ANTHROPIC_BASE_URL, else the one of the provider.",
+    ),
+    _variable(
         "API_URL",
         None,
         ("stn",),
@@ -57,6 +69,15 @@ VARIABLES: tuple[Variable, ...] = (
         "Agents, workflows and MCP servers, one folder per environment; only read.",
     ),
     _variable("EVALUATORS", "2", ("scheduler",), "Helper processes that evaluate Starlark conditions."),
+    _variable(
+        "GOOGLE_API_KEY",
+        None,
+        ("agent-runner",),
+        "Key for agents with `model: google/…`. Not set: GOOGLE_API_KEY, else GEMINI_API_KEY.",
+    ),
+    _variable(
+        "GOOGLE_BASE_URL", None, ("agent-runner",), "Address of the Gemini API. Not set: the one of the provider."
+    ),
     _variable("HTTP_HOST", "127.0.0.1", ("gateway", "stn"), "Address on which the API listens."),
     _variable("HTTP_PORT", "8585", ("gateway", "stn"), "Port of the API. 0: any free one."),
     _variable(
@@ -77,6 +98,12 @@ VARIABLES: tuple[Variable, ...] = (
     _variable("MAX_STREAMS", "500", ("gateway",), "Event streams that may be open at a time."),
     _variable("METRICS_HOST", "127.0.0.1", _PROBED, "Address of /healthz, /readyz and /metrics of this process."),
     _variable("METRICS_PORT", "0", _PROBED, "Port of /healthz, /readyz and /metrics of this process. 0: any free one."),
+    _variable(
+        "MODEL_SILENCE_SECONDS",
+        "300",
+        ("agent-runner",),
+        "How long a model may send nothing before its request is given up.",
+    ),
     _variable("NATS_EMBEDDED", "true", ALL, "`stn up` starts the bundled broker. false: connect to STATION_NATS_URL."),
     _variable("NATS_JETSTREAM_ENABLED", "true", ALL, "Only true: work is handed out through JetStream."),
     _variable(
@@ -84,10 +111,37 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     _variable("NATS_URL", "nats://127.0.0.1:4222", ALL, "The broker; may hold `user:password@`."),
     _variable(
+        "OLLAMA_API_KEY",
+        None,
+        ("agent-runner",),
+        "Key for agents with `model: ollama/…`, where the server wants one. Not set: OLLAMA_API_KEY.",
+    ),
+    _variable(
+        "OLLAMA_BASE_URL",
+        None,
+        ("agent-runner",),
+        "Server for agents with `model: ollama/…`, as `http://127.0.0.1:11434/v1`. Not set: OLLAMA_BASE_URL.",
+    ),
+    _variable(
+        "OPENAI_API_KEY", None, ("agent-runner",), "Key for agents with `model: openai/…`. Not set: OPENAI_API_KEY."
+    ),
+    _variable(
+        "OPENAI_BASE_URL",
+        None,
+        ("agent-runner",),
+        "Any server that speaks as OpenAI does, with `/v1`. Not set: OPENAI_BASE_URL, else OpenAI.",
+    ),
+    _variable(
         "OTLP_ENDPOINT",
         None,
         ALL,
         "Where traces go, as `http://host:4318` (OTLP over HTTP). Not set: nothing is exported.",
+    ),
+    _variable(
+        "PRICES_FILE",
+        None,
+        ("agent-runner",),
+        "Prices of models as JSON, read again when it changes; they hold before those that come with Station.",
     ),
     _variable("RECONCILE_SECONDS", "1", ("scheduler",), "Pause between two reconcile passes."),
     _variable(
@@ -102,6 +156,12 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     _variable("SHUTDOWN_SECONDS", "5", ALL, "How long a process may take to finish its work when it is told to stop."),
     _variable("TEAMS", None, ("stn",), "Your teams when you use `stn`, with commas between them."),
+    _variable(
+        "TRACE_CONTENT",
+        "false",
+        ("agent-runner",),
+        "true: prompts, answers and what tools are given go into spans, too; known secrets are struck out.",
+    ),
     _variable("USER", None, ("stn",), "Who you are to Station when you use `stn`. Not set: your name at this machine."),
     Variable(
         name="STATION_PARENT_PID",

@@ -34,8 +34,6 @@ class AgentCall(Struct, frozen=True, kw_only=True):
     """Gives an agent that another one may call, in the version that this is bound to."""
     depth: int = 0
     """How many agents have called each other to come here."""
-    call_prefix: str = ""
-    """What the numbers of its tool calls begin with; of an agent that was called, the number of that call."""
     traceparent: str | None = None
     """Of the span that it is inside of: the attempt's, or that of the call."""
     timeout_seconds: float | None = None

@@ -56,11 +56,12 @@ def all_backends(
     ``notes`` is a folder for what must be known after a crash; ``learn`` is told the secrets that come up.
     Without a ``bus`` programs on NATS cannot be asked; without ``providers`` no model can, without ``servers`` no tool.
     """
+    equipment = equipment or Equipment(servers=servers)
     backends: list[Backend] = [
         ExecBackend(Leftovers(notes), learn),
-        ScriptedBackend(),
+        ScriptedBackend(equipment),
         NatsBackend(bus),
-        LlmBackend(providers or Providers(), equipment or Equipment()),
+        LlmBackend(providers or Providers(), equipment),
     ]
     if servers is not None:
         backends.append(ToolBackend(servers))

@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from station.agent_runner.backends.protocol import AgentCall, Answer, Misconfigured
 from station.agent_runner.failures import FINAL, AttemptFailed, agent_error
+from station.agent_runner.late_import import late_import
+from station.agent_runner.loop.equipment import Equipment
 from station.contracts.errors import ErrorType, StepError
 
 MAX_PATTERN = 1000
@@ -35,12 +38,20 @@ class ScriptedError(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     message: str = "the script says so"
 
 
+class ScriptedCall(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    tool: str
+    """``<server>__<tool>``, or the name of an agent under ``agents``."""
+    args: dict[str, Any] = {}
+
+
 class Entry(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     when: When | None = None
     answer: Any | UnsetType = UNSET
     delay_seconds: Annotated[float, Meta(ge=0)] = 0
     error: ScriptedError | None = None
     times: Annotated[int, Meta(ge=1)] | None = None
+    calls: tuple[ScriptedCall | tuple[ScriptedCall, ...], ...] = ()
+    """Tools that are called first, one a turn; a list in the list is one turn with several calls."""
 
 
 class _Line(Struct, frozen=True):
@@ -56,7 +67,8 @@ class ScriptedBackend:
     prefixes: tuple[str, ...] = ("scripted",)
     repeatable = True
 
-    def __init__(self) -> None:
+    def __init__(self, equipment: Equipment) -> None:
+        self._equipment = equipment
         self._used: Counter[tuple[str, int]] = Counter()
 
     def configure(self, front_matter: Mapping[str, Any], folder: Path) -> tuple[_Line, ...]:
@@ -77,11 +89,19 @@ class ScriptedBackend:
     async def run(self, call: AgentCall) -> Answer:
         """Answer with the first entry that matches."""
         entry = self._take(call)
-        if entry.delay_seconds:
-            await asyncio.sleep(entry.delay_seconds)
-        if entry.error is not None:
-            kind = entry.error.type
-            raise AttemptFailed(StepError(type=kind, message=entry.error.message, retryable=kind not in FINAL))
+        if entry.calls:
+            return await self._play(entry, call)
+        await _end(entry)
+        return Answer(value=entry.answer)
+
+    async def _play(self, entry: Entry, call: AgentCall) -> Answer:
+        """Go through the loop of real models, with a model that says what the script says."""
+        loop = await late_import("station.agent_runner.loop.run")
+        play = await late_import("station.agent_runner.loop.play")
+        turns = [(turn,) if isinstance(turn, ScriptedCall) else turn for turn in entry.calls]
+        calls = [[(one.tool, one.args) for one in turn] for turn in turns]
+        model = play.scripted_model(calls, entry.answer, partial(_end, entry))
+        await loop.run_loop(call, model, loop.Manner(), self._equipment)
         return Answer(value=entry.answer)
 
     def _take(self, call: AgentCall) -> Entry:
@@ -117,3 +137,12 @@ def _matches(line: _Line, call: AgentCall) -> bool:
         return False
     wanted = {} if line.entry.when is None else line.entry.when.variables
     return all(name in call.variables and call.variables[name] == value for name, value in wanted.items())
+
+
+async def _end(entry: Entry) -> None:
+    """Wait as the entry says, and fail as it says."""
+    if entry.delay_seconds:
+        await asyncio.sleep(entry.delay_seconds)
+    if entry.error is not None:
+        kind = entry.error.type
+        raise AttemptFailed(StepError(type=kind, message=entry.error.message, retryable=kind not in FINAL))

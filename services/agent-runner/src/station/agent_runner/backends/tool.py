@@ -37,7 +37,7 @@ class ToolOptions(Struct, frozen=True, kw_only=True):
 class ToolBackend:
     """Calls tools."""
 
-    prefixes = ("tool",)
+    prefixes: tuple[str, ...] = ("tool",)
     repeatable = False
 
     def __init__(self, servers: McpServers) -> None:
@@ -68,8 +68,7 @@ class ToolBackend:
         options: ToolOptions = call.agent.options
         arguments = _arguments(call, options)
         check_arguments(options.server, await self._tool(call, options), arguments)
-        number = f"{call.call_prefix}{ONLY_CALL}"
-        result = await call_tool(self._servers, call, options.server, options.tool, arguments, number=number)
+        result = await call_tool(self._servers, call, options.server, options.tool, arguments, number=ONLY_CALL)
         if result.is_error:
             raise tool_error(f"tool {full_name(options.server, options.tool)!r} failed: {result.text or 'no reason'}")
         return Answer(result.text) if result.structured is UNSET else Answer(value=result.structured)

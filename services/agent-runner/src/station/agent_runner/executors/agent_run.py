@@ -20,6 +20,7 @@ from station.agent_runner.inputs import prepare
 from station.agent_runner.metering import Meter
 from station.agent_runner.outputs import interpret
 from station.agent_runner.progress import SILENT, Progress
+from station.agent_runner.record import span_of
 from station.agent_runner.redaction import Redactor
 from station.contracts.errors import ErrorType, StepError
 from station.contracts.usage import Usage
@@ -89,12 +90,15 @@ class AgentRun:
             call = self._call(agent, held, backend)
             output, size = await self._perform(call, backend, held.task.timeout_seconds)
         except AttemptFailed as failed:
-            return Outcome(error=failed.error, repeatable=repeatable, attributes=attributes)
+            again = repeatable and held.meter.usage is None
+            return Outcome(error=failed.error, repeatable=again, attributes=attributes)
         except Exception as error:
             log.exception("agent_crashed", run_id=held.task.run_id, step_id=held.task.step_id, agent=held.task.agent)
             message = f"running agent {held.task.agent!r} failed inside the runner: {type(error).__name__}: {error}"
             return Outcome(error=StepError(type=ErrorType.INTERNAL, message=message), attributes=attributes)
-        return Outcome(output=output, size=size, repeatable=repeatable, attributes=attributes)
+        # What called tools has touched something outside, whatever backend it was.
+        again = repeatable and held.meter.usage is None
+        return Outcome(output=output, size=size, repeatable=again, attributes=attributes)
 
     async def _perform(self, call: AgentCall, backend: Backend, seconds: float | None) -> tuple[Any, int]:
         name, ended = call.agent.name, "stopped"
@@ -139,6 +143,7 @@ class AgentRun:
             meter=held.meter,
             progress=SILENT if self._progress is None else self._progress(held, agent.name, quiet=backend.repeatable),
             find=self._find_child,
+            traceparent=span_of(held),
         )
 
     async def _find_child(self, parent: Agent, name: str) -> Agent:

@@ -6,6 +6,7 @@ from msgspec import Struct, field
 
 from station.agent_runner.loop.prices import Prices
 from station.agent_runner.loop.spans import Spans
+from station.agent_runner.mcp.servers import McpServers
 from station.runtime.telemetry import Telemetry
 
 
@@ -25,3 +26,5 @@ class Equipment(Struct, frozen=True, kw_only=True):
     prices: Prices = field(default_factory=Prices)
     spans: Spans = field(default_factory=lambda: Spans(Telemetry()))
     pace: Pace = Pace()
+    servers: McpServers | None = None
+    """None: agents here have no tools of servers."""

@@ -39,7 +39,8 @@ def passes(error: Exception) -> bool:
         return False
     if isinstance(error, ModelHTTPError):
         return error.status_code in PASSING_STATUSES
-    return isinstance(
+    # Without a kind: a stream that ended too early, or that told of an error in the middle.
+    return type(error) is ModelAPIError or isinstance(
         error, (CutOff, ModelRateLimitError, ModelUnavailableError, ModelServerError, ModelConnectionError)
     )
 

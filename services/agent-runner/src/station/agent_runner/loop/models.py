@@ -10,6 +10,7 @@ from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.models.google import GoogleModel
 from pydantic_ai.models.ollama import OllamaModel
 from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.google import GoogleProvider
 from pydantic_ai.providers.ollama import OllamaProvider
@@ -20,6 +21,10 @@ from station.agent_runner.loop.providers import Access, Providers
 CONNECT_SECONDS = 10.0
 NO_KEY = "none"
 """The client wants one; a server that needs none does not look at it."""
+
+
+_WHOLE = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
+"""A stream that just ends may be half an answer, which nobody would notice."""
 
 
 class Models:
@@ -54,9 +59,11 @@ def _model(prefix: str, name: str, access: Access, client: httpx2.AsyncClient) -
     key, url = access.api_key, access.base_url
     match prefix:
         case "openai":
-            return OpenAIChatModel(name, provider=OpenAIProvider(url, api_key=key or NO_KEY, http_client=client))
+            server = OpenAIProvider(url, api_key=key or NO_KEY, http_client=client)
+            return OpenAIChatModel(name, provider=server, profile=_WHOLE)
         case "ollama":
-            return OllamaModel(name, provider=OllamaProvider(_v1(url), api_key=key or NO_KEY, http_client=client))
+            local = OllamaProvider(_v1(url), api_key=key or NO_KEY, http_client=client)
+            return OllamaModel(name, provider=local, profile=_WHOLE)
         case "anthropic":
             return AnthropicModel(name, provider=AnthropicProvider(api_key=key, base_url=url, http_client=client))
         case _:

@@ -66,12 +66,12 @@ def wanted(schema: dict[str, Any] | None, *, native: bool) -> Wanted:
 
 def _steering(schema: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     body = {name: copy.deepcopy(value) for name, value in schema.items() if name not in OPENINGS}
+    if any(not reference.startswith("#/$defs/") for reference in _references(body)):
+        return _in_words(schema), True
     if body.get("type") == "object" or ("type" not in body and "properties" in body):
         return {**body, "type": "object"}, False
-    if any(not reference.startswith(("#/$defs/", "#/definitions/")) for reference in _references(body)):
-        return _in_words(schema), True
-    kept = {name: body.pop(name) for name in ("$defs", "definitions") if name in body}
-    return {**_boxed(body), **kept}, True
+    definitions = {"$defs": body.pop("$defs")} if "$defs" in body else {}
+    return {**_boxed(body), **definitions}, True
 
 
 def _in_words(schema: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from station.agent_runner.loop.conversation import Conversation, conversation
 from station.agent_runner.loop.equipment import Equipment
 from station.agent_runner.loop.faults import failure
 from station.agent_runner.loop.outputs import Wanted, wanted
-from station.agent_runner.loop.talk import DEFAULT_MAX_STEPS, Talk
+from station.agent_runner.loop.talk import Talk
+from station.agent_runner.loop.tools import Tools, tools_of
 from station.agent_runner.outputs import interpret
 from station.agent_runner.prompts import history_of, render_messages
 from station.contracts.errors import ErrorType
@@ -52,7 +53,8 @@ async def run_loop(call: AgentCall, model: Model, manner: Manner, equipment: Equ
     ) as span:
         talk = Talk(model, call, asked, equipment, span.inside)
         judge = _Judge(call, asked, manner.output_retries)
-        loop = _loop(call, talk, judge, begin, manner)
+        tools = Tools(call, await tools_of(call, equipment), talk, equipment)
+        loop = _loop(talk, tools, judge, begin.instructions, manner)
         try:
             result = await loop.run(
                 begin.question, message_history=begin.history, usage_limits=UsageLimits(request_limit=None)
@@ -62,17 +64,16 @@ async def run_loop(call: AgentCall, model: Model, manner: Manner, equipment: Equ
     return asked.answer(result.output)
 
 
-def _loop(call: AgentCall, talk: Talk, judge: _Judge, begin: Conversation, manner: Manner) -> Loop[object, Any]:
-    turns = call.agent.summary.max_steps or DEFAULT_MAX_STEPS
+def _loop(talk: Talk, tools: Tools, judge: _Judge, instructions: str | None, manner: Manner) -> Loop[object, Any]:
     settings: dict[str, Any] = {"max_retries": 0, **manner.settings}
     loop = Loop[object, Any](
         talk,
         output_type=judge.wanted.output_type,
-        instructions=begin.instructions,
-        name=call.agent.name,
+        instructions=instructions,
+        toolsets=[tools],
         model_settings=cast("ModelSettings", settings),
         # Mistakes with tools are told to the model as often as it may be asked at all.
-        retries={"output": judge.retries, "tools": turns},
+        retries={"output": manner.output_retries, "tools": talk.max_turns},
     )
     loop.output_validator(judge.check)
     return loop
@@ -125,5 +126,7 @@ class _Judge:
             if agent.output_validator is not None:
                 return bad_output(f"agent {agent.name!r} gave no answer that keeps its output schema: {error}")
             if "output retries" in str(error):
-                return agent_error(f"the model of agent {agent.name!r} answered nothing: {error}")
+                return agent_error(
+                    f"{agent.summary.model} answered nothing that agent {agent.name!r} can give on: {error}"
+                )
         return failure(error, agent.summary.model)

@@ -56,9 +56,7 @@ class Open:
         """Add what was said, as JSON: only where a setting asks for it, and with secrets struck out."""
         if self._span is not None and self._tell is not None:
             for name, value in texts.items():
-                self._span.set_attribute(
-                    ATTRIBUTES[name], msgspec.json.encode(self._tell(value), enc_hook=str).decode()
-                )
+                self._span.set_attribute(ATTRIBUTES[name], _json(self._tell(_plain(value))))
 
 
 class Spans:
@@ -88,3 +86,12 @@ class Spans:
             raise
         finally:
             span.end()
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it; what JSON does not have becomes text."""
+    return msgspec.json.decode(msgspec.json.encode(value, enc_hook=str))
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

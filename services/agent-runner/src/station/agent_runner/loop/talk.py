@@ -52,10 +52,10 @@ class Talk(WrapperModel):
         self._call = call
         self._wanted = wanted
         self._equipment = equipment
-        self._traceparent = traceparent
+        self.traceparent = traceparent
         self._pace = equipment.pace
         self._model = call.agent.summary.model
-        self._max_turns = call.agent.summary.max_steps or DEFAULT_MAX_STEPS
+        self.max_turns = call.agent.summary.max_steps or DEFAULT_MAX_STEPS
         self._turns = 0
         self._tool_calls = 0
         self._numbers: defaultdict[str, deque[int]] = defaultdict(deque)
@@ -66,7 +66,7 @@ class Talk(WrapperModel):
         if not numbers:
             self._tool_calls += 1
             numbers.append(self._tool_calls)
-        return f"{self._call.call_prefix}{numbers.popleft()}"
+        return str(numbers.popleft())
 
     async def request(
         self,
@@ -80,10 +80,10 @@ class Talk(WrapperModel):
             AttemptFailed: a budget is used up, there were too many turns, or the model does not answer.
         """
         self._turns += 1
-        if self._turns > self._max_turns:
+        if self._turns > self.max_turns:
             agent = self._call.agent.name
             raise agent_error(
-                f"agent {agent!r} did not finish within {self._max_turns} requests to its model; "
+                f"agent {agent!r} did not finish within {self.max_turns} requests to its model; "
                 f"raise `max_steps` in {self._call.agent.summary.source_file}, or give it less to do",
                 retryable=False,
             )
@@ -116,7 +116,7 @@ class Talk(WrapperModel):
         facts = {knob: settings.get(knob) for knob in ("temperature", "top_p", "top_k", "max_tokens", "seed")}
         with self._equipment.spans.open(
             f"chat {name or provider}",
-            self._traceparent,
+            self.traceparent,
             SpanKind.CLIENT,
             operation="chat",
             provider=provider,
