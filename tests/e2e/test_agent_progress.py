@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from tests.e2e.agents import Pipe
 from tests.e2e.workflows import agent, store
 from tests.support.event_stream import Frame
+from tests.support.mcp_servers.house import ENVIRONMENT, program, write_servers
 from tests.support.system import System
 
 PROGRESS = "agent_progress"
@@ -100,6 +101,38 @@ def test_the_stream_goes_on_when_the_runner_is_killed(system: System, tmp_path: 
     assert [(kind, text) for _, kind, text in told(frames)][-2:] == [("text", "found\n"), ("finished", None)]
     assert seqs(frames) == [event["seq"] for event in system.events(run_id)]
     assert system.finish(run_id)["status"] == "COMPLETED"
+
+
+def test_calls_of_tools_are_told_with_arguments_and_results(system: System, tmp_path: Path) -> None:
+    (system.environments / ENVIRONMENT / "variables.yml").write_text("WHERE: a-hidden-place\n")
+    write_servers(system.environments, "told.json", told=program(env={"PLACE": "${WHERE}"}))
+    calls = [{"tool": "told__add", "args": {"a": 1, "b": 2}}, {"tool": "told__environment", "args": {}}]
+    system.write_scripted("calls", {"calls": calls, "answer": {"done": True}}, tools=["told__*"])
+    system.wait_agent("calls")
+    hold = Pipe(tmp_path)
+    store(system, "calling", agent("hold", "gate", variables={"pipe": str(hold)}, next="call"), agent("call", "calls"))
+    run_id = system.start_run("calling")
+    stream = system.stream(run_id, last_event_id=0, progress=True)
+    next(stream)
+    hold.send({})
+    frames = list(stream)
+    said = [frame.data for frame in frames if frame.event == PROGRESS and frame.data["agent"] == "calls"]
+    assert [one["number"] for one in said] == list(range(1, len(said) + 1))
+    assert said[0]["kind"] == "started"
+    assert said[-1]["kind"] == "finished"
+    (add, sums), (look, found) = (
+        [one for one in said if one["tool"] == tool] for tool in ("told__add", "told__environment")
+    )
+    assert (add["kind"], add["arguments"], sums["kind"], sums["result"]) == (
+        "tool_call", {"a": 1, "b": 2}, "tool_result", {"sum": 3},
+    )  # fmt: skip
+    assert add["callId"] == sums["callId"] != look["callId"] == found["callId"]
+    assert found["result"]["variables"]["PLACE"] == "[redacted]"
+    assert "a-hidden-place" not in json.dumps([frame.data for frame in frames])
+    (step,) = [step for step in system.steps(run_id) if step["stateName"] == "call"]
+    assert step["usage"]["toolCalls"] == 2
+    assert (step["agent"]["name"], len(step["agent"]["digest"])) == ("calls", 64)
+    assert system.run(run_id)["usage"]["toolCalls"] == 2
 
 
 def test_a_secret_that_an_agent_says_is_in_no_row_event_log_or_frame(system: System, tmp_path: Path) -> None:
