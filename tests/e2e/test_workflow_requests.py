@@ -90,6 +90,28 @@ def test_validate_stores_nothing(system: System) -> None:
     assert ok(asked)["valid"] is False
 
 
+def test_validate_follows_the_schemas_to_the_agents(system: System) -> None:
+    given = {"sure": {"type": "boolean"}, "perhaps": {"type": ["boolean", "null"]}, "left": {"type": "boolean"}}
+    states = [
+        agent("a", "strict", variables={"ready": "{{ sure }}"}, next="b"),
+        agent("b", "strict", variables={"ready": "{{ perhaps }}"}, next="c"),
+        agent("c", "strict", variables={"ready": "{{ left }}"}, next="d"),
+        agent("d", "strict", variables={"ready": "{{ steps.a.ready }}"}, next="e"),
+        agent("e", "strict", variables={"ready": "{{ steps.a.ready }}, it says"}),
+    ]
+    schema = {"type": "object", "properties": given, "required": ["sure", "perhaps"]}
+    document = {"id": "unseen", "inputSchema": schema, "start": "a", "states": states}
+    checked = ok(system.api.post("/workflows/validate", json=document, params={"environment": "test"}))
+    assert checked["valid"] is False
+    said = {kind: [(one["code"], one["path"]) for one in checked[kind]] for kind in ("errors", "warnings", "notes")}
+    assert said == {
+        "errors": [("schema_cannot", "/states/4/input/variables/ready")],
+        "warnings": [("schema_may_fail", "/states/1/input/variables/ready")],
+        "notes": [("schema_optional", "/states/2/input/variables/ready")],
+    }
+    assert "as in null" in checked["warnings"][0]["message"]
+
+
 def test_put_of_another_id_and_of_nothing(system: System) -> None:
     store(system, "mine", inject("a", {}))
     other = system.api.put("/workflows/mine", content=text("other", 1), headers=YAML)

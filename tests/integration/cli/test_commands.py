@@ -325,8 +325,12 @@ async def test_validate_asks_station_and_without_one_judges_by_itself(
 ) -> None:
     file = tmp_path / "x.workflow.yaml"
     file.write_text("id: x\nname: X\nversion: 1\nstates:\n  - name: a\n    type: inject\n    data: {}\n    nxt: b\n")
-    scheduler.answers[subjects.WORKFLOW_VALIDATE] = lambda _request: ValidationResult(valid=True)
-    assert (await stn("workflow", "validate", str(file))).code == 0
+    note = Problem("schema_optional", "/states/0/data", "it fits if it is complete", "say what is required")
+    scheduler.answers[subjects.WORKFLOW_VALIDATE] = lambda _request: ValidationResult(valid=True, notes=(note,))
+    asked = await stn("workflow", "validate", str(file))
+    assert asked.code == 0
+    assert "note: " in asked.out
+    assert "schema_optional at /states/0/data (line 7): it fits if it is complete" in asked.out
     done = await stn("workflow", "validate", str(file), "--url", "http://127.0.0.1:1")
     assert done.code == 1
     assert "checked here, without its agents" in done.err

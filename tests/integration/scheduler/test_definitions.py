@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from station.contracts.agents import AgentSummary, AnnounceRunner
 from station.contracts.workflows import (
     DeleteWorkflow,
     GetWorkflow,
@@ -22,7 +23,7 @@ from station.contracts.workflows import (
     Workflow,
 )
 from station.runtime.errors import Refused
-from tests.support.scheduler_house import CONTEXT, House, agent, approval, definition, house, timer, waiting
+from tests.support.scheduler_house import CONTEXT, House, action, agent, approval, definition, house, timer, waiting
 
 _WRITES = itertools.count(1)
 FILE = "default/workflows/w.workflow.json"
@@ -236,6 +237,57 @@ async def test_files_wait_for_their_agents(tmp_path, still_url, environments):
         await home.announce("b")
         await home.scheduler.sync.once()
         assert facts(home)[2] == "invalid"
+
+
+async def announce_schemas(home: House, given: str, taken: str) -> None:
+    """An agent ``makes`` in another environment whose `v` is of one type, and ``takes`` whose `v` is of another."""
+    schemas = [{"type": "object", "properties": {"v": {"type": kind}}, "required": ["v"]} for kind in (given, taken)]
+    common: dict[str, Any] = {"model": "exec", "source_file": "x.prompt"}
+    agents = (
+        AgentSummary(name="makes", environment="other", output_schema=schemas[0], digest=given, **common),
+        AgentSummary(name="takes", environment="default", input_schema=schemas[1], digest=taken, **common),
+        AgentSummary(name="has", environment="default", input_schema=schemas[1], defaults=("v",), digest="d", **common),
+    )
+    announced = AnnounceRunner(runner="schemas", boot=1, environments=("default", "other"), agents=agents)
+    await home.by.steps.announce(announced, CONTEXT)
+
+
+async def test_files_are_compared_with_their_agents_again_when_those_change(home, environments):
+    states = (
+        action("a", "agent.run", {"agent": "makes@other"}, "b"),
+        action("b", "agent.run", {"agent": "takes", "variables": {"v": "{{ steps.a.v }}"}}, "c"),
+        action("c", "agent.run", {"agent": "has"}),
+    )
+    write(environments, *states)
+    for given, taken, sync_status in (
+        ("integer", "number", "synced"),
+        ("integer", "string", "invalid"),
+        ("string", "string", "synced"),
+    ):
+        await announce_schemas(home, given, taken)
+        await home.scheduler.sync.once()
+        assert facts(home)[2:4] == (sync_status, 1)
+
+
+async def test_what_is_said_of_schemas_is_in_the_answer(home):
+    await announce_schemas(home, "number", "integer")
+    states = (
+        action("a", "agent.run", {"agent": "makes@other"}, "b"),
+        action("b", "agent.run", {"agent": "takes", "variables": {"v": "{{ steps.a.v }}"}}, "c"),
+        action("c", "agent.run", {"agent": "takes", "variables": {"v": "{{ v }}"}}),
+    )
+    schema = {"type": "object", "properties": {"v": {"type": "integer"}}}
+    made = await home.create(*states, inputSchema=schema)
+    assert [(one.code, one.path) for one in made.validation.warnings] == [
+        ("schema_may_fail", "/states/1/input/variables/v")
+    ]
+    assert [(one.code, one.path) for one in made.validation.notes] == [
+        ("schema_optional", "/states/2/input/variables/v")
+    ]
+    assert (await shown(home)).validation.warnings == made.validation.warnings
+    with refusal("definition_invalid", 400) as refused:
+        await home.create(action("b", "agent.run", {"agent": "takes", "variables": {"v": "x"}}), identity="x")
+    assert [error.code for error in refused.value.failure.errors] == ["schema_cannot"]
 
 
 async def test_the_last_change_wins_between_a_file_and_the_api(tmp_path, still_url, environments, home):

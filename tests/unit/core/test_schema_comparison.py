@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis_jsonschema import from_schema
 
-from station.core.schema_comparison import Verdict, compare_schemas
+from station.core.schema_comparison import Comparisons, Verdict, compare_schemas
 from station.core.schema_examples import examples
 from station.core.schema_references import without_references
 from station.core.schemas import compile_schema
@@ -118,6 +118,17 @@ def _values(data: st.DataObject, schema: Any) -> list[Any]:
     except Exception:  # noqa: BLE001 - a schema that nothing keeps has no values
         drawn = []
     return [*made, *drawn]
+
+
+def test_the_comparisons_of_a_definition_are_bounded() -> None:
+    comparisons = Comparisons()
+    small = comparisons.of(TEXT, WHOLE)
+    assert small.verdict is Verdict.CANNOT
+    wide = [of([], **{f"m{number}-{member}": TEXT for member in range(100)}) for number in range(100)]
+    verdicts = [comparisons.of(schema, schema | {"title": "other"}).verdict for schema in wide]
+    assert verdicts[0] is Verdict.FITS
+    assert verdicts[-1] is Verdict.UNKNOWN
+    assert comparisons.of(TEXT, WHOLE) == small, "what was answered stays answered"
 
 
 def test_examples_are_always_the_same() -> None:

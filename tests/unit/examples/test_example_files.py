@@ -4,6 +4,7 @@ import hashlib
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -43,6 +44,30 @@ async def test_workflows_load_with_nothing_to_say(workflow):
     assert loaded.warnings == ()
     assert loaded.definition is not None
     assert loaded.definition.id == workflow
+
+
+PRD = sorted((Path(__file__).parents[2] / "data" / "prd").glob("*.yaml"))
+
+
+def without_required(schema: Any) -> Any:
+    """A schema as the product document writes them: it says what may come and not what must."""
+    if isinstance(schema, dict):
+        return {name: without_required(part) for name, part in schema.items() if name != "required"}
+    return [without_required(part) for part in schema] if isinstance(schema, list) else schema
+
+
+@pytest.mark.parametrize("example", PRD, ids=lambda file: file.stem)
+async def test_schemas_without_required_are_worth_a_note_at_most(example):
+    prompts = [await read_prompt(file.read_text(), file) for file in AGENTS]
+    agents = {
+        each.name: AgentInfo(each.name, each.input_schema, without_required(each.output_schema)) for each in prompts
+    }
+    alone, together = load(example.read_bytes()), load(example.read_bytes(), agents=agents)
+
+    assert together.errors == ()
+    assert [one for one in together.warnings if one.code != "agent_missing"] == list(alone.warnings)
+    assert {one.code for one in together.notes} <= {"schema_optional"}
+    assert len({one.path for one in together.notes}) == len(together.notes)
 
 
 @pytest.mark.parametrize("workflow", ["host-triage", "incident-triage"])
