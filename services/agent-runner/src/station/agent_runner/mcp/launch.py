@@ -28,4 +28,5 @@ def main() -> None:
         sys.exit(NOT_STARTED)
 
 
-main()
+if __name__ == "__main__":
+    main()

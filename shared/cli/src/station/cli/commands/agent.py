@@ -47,8 +47,6 @@ def show_agent(session: Session, name: str, environment: Environment = None) -> 
             ("tools", ", ".join(agent.tools)),
             ("agents", ", ".join(agent.agents)),
             ("most steps", agent.max_steps),
-            ("agents", ", ".join(agent.agents)),
-            ("max steps", agent.max_steps),
             ("file", agent.source_file),
             ("input", agent.input_schema and pretty(agent.input_schema)),
             ("output", agent.output_schema and pretty(agent.output_schema)),
