@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 from station.agent_runner.failures import budget_exceeded
@@ -22,6 +23,8 @@ class Meter:
         self._budget = budget or Budget()
         self._ask = ask
         self._used: Usage | None = None
+        self._one_at_a_time = asyncio.Lock()
+        """Calls that are made side by side are asked for one by one, or none would see the others."""
 
     @property
     def usage(self) -> Usage | None:
@@ -34,6 +37,10 @@ class Meter:
         Raises:
             AttemptFailed: a budget is used up; nothing more may be sent.
         """
+        async with self._one_at_a_time:
+            await self._allowed(tool=tool)
+
+    async def _allowed(self, *, tool: bool) -> None:
         used = self._used or Usage()
         why_not = used_up(self._budget, used, whose="the step", tool=tool)
         if why_not is None and self._ask is not None:

@@ -101,7 +101,7 @@ class _Judge:
         """What was wrong with the last answer."""
         self._answer = ""
 
-    def check(self, output: Any) -> Any:
+    async def check(self, output: Any) -> Any:
         """Accept an answer, or have the model try again."""
         agent = self._call.agent
         try:

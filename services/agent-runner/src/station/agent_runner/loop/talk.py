@@ -197,7 +197,7 @@ class Talk(WrapperModel):
 
     def _failed(self, error: Exception, tries: int) -> AttemptFailed:
         if not isinstance(error, (AgentRunError, CutOff)):
-            log.warning("model_answer_unreadable", model=self._model, exc_info=error)
+            log.warning("model_answer_unreadable", model=self._model, kind=type(error).__name__, detail=str(error))
         return failure(error, self._model, tries=tries)
 
 
