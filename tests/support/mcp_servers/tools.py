@@ -78,11 +78,13 @@ async def crash() -> str:
 
 
 @server.tool()
-async def count(context: Context, seconds: float = 0) -> dict[str, Any]:
-    """Write down the idempotency key, then take a while."""
+async def count(context: Context, seconds: float = 0, until: str | None = None) -> dict[str, Any]:
+    """Write down the idempotency key, then take a while, or wait for a file."""
     key = (context.request_context.meta or {}).get("station/idempotencyKey")
     note(str(key))
     await asyncio.sleep(seconds)
+    while until is not None and not Path(until).exists():  # noqa: ASYNC110, ASYNC240 - another process makes it
+        await asyncio.sleep(0.02)
     return {"key": key}
 
 

@@ -8,7 +8,6 @@ from typing import Any, Protocol, TypeVar
 
 from station.agent_runner.mcp.config import Server
 from station.agent_runner.mcp.tool import McpUnavailable, Tool, ToolResult
-from station.runtime.lifecycle import end
 from station.runtime.logging import get_logger
 
 log = get_logger("mcp")
@@ -88,7 +87,8 @@ class Connection:
         self._retired = True
         self._stop_timer()
         if self._starting is not None:
-            await end([self._starting])
+            self._starting.cancel()  # once: a second time would keep it from ending its program
+            await asyncio.wait({self._starting})
         if self._held is not None:
             self._close(self._held)
         if self._closing:

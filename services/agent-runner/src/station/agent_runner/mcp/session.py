@@ -6,6 +6,7 @@ while the server lives on, becomes a `ToolResult` with ``is_error``.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -17,6 +18,7 @@ from time import monotonic
 from typing import Any, TypeAlias, Unpack, cast
 
 import anyio
+import fastmcp
 import httpx2
 import mcp_types
 from anyio.abc import TaskGroup
@@ -44,6 +46,8 @@ CALL_SECONDS = 3600.0
 MAX_EVENT_BYTES = 16 << 20
 LAUNCHER = Path(__file__).with_name("launch.py")
 _Incoming: TypeAlias = SessionMessage | Exception
+fastmcp.settings.client_disconnect_timeout = 15.0
+"""More than it takes from closing a program's stdin to killing it: a client that gives up before leaves it behind."""
 _logged = logging.getLogger("fastmcp")
 _logged.handlers.clear()  # it prints for people, with colours; what it says is for the log
 _logged.propagate = True
@@ -71,8 +75,14 @@ class Session:
     async def open(self) -> None:
         """Start or reach the server. Raises McpUnavailable."""
         self._transport.check(self.server)
+        entering = asyncio.ensure_future(self._client.__aenter__())
         try:
-            await self._client.__aenter__()
+            await asyncio.shield(entering)
+        except asyncio.CancelledError:
+            # Cancelled itself it would leave its program behind; cut off it ends it.
+            self._transport.cut_off(entering)
+            await asyncio.wait({entering})
+            raise
         except Exception as error:
             raise self._unavailable("cannot be started", error) from error
 
@@ -141,6 +151,7 @@ class _Program:
     def __init__(self, child: Child) -> None:
         self._child = child
         self._tail: StderrTail | None = None
+        self._heard: MemoryObjectSendStream[_Incoming] | None = None
         self.lost = False
         """It has closed its stdout: it has ended, or is about to."""
         self.transport = _ProgramTransport(self)
@@ -161,6 +172,12 @@ class _Program:
         first = "its program has ended" if self.lost else _words(error)
         return f"{first}; the end of its stderr:\n{said}" if said else f"{first}; it wrote nothing to stderr"
 
+    def cut_off(self, _entering: asyncio.Future[Any]) -> None:
+        """Have a start that is under way fail: the client hears no more from the program."""
+        self.lost = True
+        if self._heard is not None:
+            self._heard.close()
+
     @contextlib.asynccontextmanager
     async def streams(
         self,
@@ -179,6 +196,9 @@ class _Program:
     def _watched(self, read: Any, group: TaskGroup) -> MemoryObjectReceiveStream[_Incoming]:
         """Pass on what comes, and notice the end of it."""
         sender, receiver = anyio.create_memory_object_stream[_Incoming](0)
+        self._heard = sender
+        if self.lost:
+            sender.close()
 
         async def pump() -> None:
             try:
@@ -238,6 +258,10 @@ class _Http:
 
     def check(self, server: Server) -> None:
         """Nothing can be said before it is tried."""
+
+    def cut_off(self, entering: asyncio.Future[Any]) -> None:
+        """End a start that is under way."""
+        entering.cancel()
 
     def reason(self, error: Exception) -> str:
         """Why it went wrong, in words."""
