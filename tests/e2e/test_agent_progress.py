@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from tests.e2e.agents import Pipe
 from tests.e2e.workflows import agent, store
+from tests.support.driver import ok
 from tests.support.event_stream import Frame
 from tests.support.mcp_servers.house import ENVIRONMENT, program, write_servers
 from tests.support.system import System
@@ -133,6 +134,8 @@ def test_calls_of_tools_are_told_with_arguments_and_results(system: System, tmp_
     assert step["usage"]["toolCalls"] == 2
     assert (step["agent"]["name"], len(step["agent"]["digest"])) == ("calls", 64)
     assert system.run(run_id)["usage"]["toolCalls"] == 2
+    loaded = ok(system.api.get("/agents/calls", params={"environment": ENVIRONMENT}))
+    assert (loaded["digest"], loaded["tools"], loaded["model"]) == (step["agent"]["digest"], ["told__*"], "scripted")
 
 
 def test_a_secret_that_an_agent_says_is_in_no_row_event_log_or_frame(system: System, tmp_path: Path) -> None:
