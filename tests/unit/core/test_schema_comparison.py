@@ -34,6 +34,7 @@ CASES: list[tuple[str, Any, Any, Verdict]] = [
     ("wider enum", {"enum": ["a", "b"]}, {"enum": ["a"]}, Verdict.MAY_FAIL),
     ("other enum", {"enum": ["a"]}, {"enum": ["b"]}, Verdict.CANNOT),
     ("text into a format", TEXT, {"type": "string", "format": "email"}, Verdict.MAY_FAIL),
+    ("another pattern", {"type": "string", "pattern": "^t"}, {"type": "string", "pattern": "^x"}, Verdict.MAY_FAIL),
     ("a format into text", {"type": "string", "format": "email"}, TEXT, Verdict.FITS),
     ("ranges apart", {"type": "integer", "maximum": 3}, {"type": "number", "minimum": 4}, Verdict.CANNOT),
     ("ranges overlap", {"type": "integer", "maximum": 5}, {"type": "integer", "minimum": 4}, Verdict.MAY_FAIL),
@@ -76,6 +77,10 @@ def schemas(depth: int = 2) -> st.SearchStrategy[Any]:
         st.lists(st.sampled_from(["a", "b", 1, None, True]), min_size=1, max_size=3).map(lambda values: {"enum": values}),
         st.builds(lambda value: {"const": value}, st.sampled_from(["a", 1, 1.5, {"a": 1}, []])),
         st.sampled_from([{"type": ["string", "null"]}, {"type": ["integer", "object"]}, {}, {"not": {"type": "string"}}]),
+        st.sampled_from([{"pattern": "^a"}, {"type": "string", "pattern": "^t"}, {"type": "string", "format": "date"}, {"type": "integer", "multipleOf": 2}]),
+        st.sampled_from([{"type": "array", "uniqueItems": True}, {"type": "array", "maxItems": 1}, {"type": "object", "minProperties": 1}]),
+        st.sampled_from([{"exclusiveMinimum": 0}, {"type": "number", "exclusiveMaximum": 1}, {"if": TEXT, "then": {"minLength": 2}}]),
+        st.sampled_from([{"patternProperties": {"a": TEXT}}, {"dependentRequired": {"a": ["b"]}}, {"propertyNames": {"maxLength": 0}}, {"contains": WHOLE}]),
     )  # fmt: skip
     if not depth:
         return plain
