@@ -10,6 +10,8 @@ import pytest
 
 from station.agent_runner.backends.registry import all_backends
 from station.agent_runner.catalog import load_catalog
+from station.agent_runner.loop.providers import Access, Providers
+from station.agent_runner.mcp.servers import McpServers
 from station.contracts.actions import AGENT_RUN, HUMAN_APPROVAL, SIGNAL_WAIT
 from station.contracts.errors import ErrorType, StepError
 from station.core.loading import load
@@ -24,6 +26,8 @@ PAGES = (
 )
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MOST_TURNS = 100
+REPORTER = "---\nmodel: scripted\nscripted: [{answer: reported}]\n---\n"
+"""An agent that documented ones call."""
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -109,8 +113,10 @@ def answer(run: DrivenRun, step: Step, agents: dict[str, list[dict[str, Any]]]) 
 async def test_a_documented_agent_loads(text: str, tmp_path: Path) -> None:
     (tmp_path / "default/agents").mkdir(parents=True)
     (tmp_path / "default/agents/documented.prompt").write_text(text)
-    catalog = await load_catalog(tmp_path, all_backends())
-    assert (catalog.problems, len(catalog.agents)) == ((), 1)
+    (tmp_path / "default/agents/reporter.prompt").write_text(REPORTER)
+    providers = Providers(openai=Access(api_key="key"))
+    catalog = await load_catalog(tmp_path, all_backends(providers=providers, servers=McpServers(tmp_path)))
+    assert (catalog.problems, len(catalog.agents)) == ((), 2)
 
 
 @pytest.mark.parametrize("page", [*PAGES, *(str(f.relative_to(ROOT)) for f in (ROOT / "services").glob("*/README.md"))])
