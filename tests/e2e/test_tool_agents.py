@@ -30,6 +30,12 @@ def own(make_system: Callable[..., System], effects: Path) -> System:
     return system
 
 
+def programs_of(system: System, name: str) -> list[psutil.Process]:
+    """The programs of servers that a runner has started."""
+    children = psutil.Process(system.pids["agent-runner"]).children()
+    return [child for child in children if name in " ".join(child.cmdline())]
+
+
 async def test_a_workflow_calls_a_tool_and_what_a_server_keeps_secret_is_shown_nowhere(own: System) -> None:
     store(own, "sums", agent("sum", "adds", variables={"a": "{{ n }}", "b": 2}))
     run = own.finish(own.start_run("sums", {"n": 1}))
@@ -49,8 +55,7 @@ async def test_a_runner_that_is_killed_in_a_call_calls_again_with_the_same_key(
     await eventually(lambda: lines(effects))
     (key,) = lines(effects)
     assert key.startswith(f"{run_id}:")
-    runner = psutil.Process(own.pids["agent-runner"])
-    programs = [child for child in runner.children() if "tools.py" in " ".join(child.cmdline())]
+    programs = programs_of(own, "tools.py")
     assert len(programs) == 1
     own.kill("agent-runner")
     _, alive = psutil.wait_procs(programs, timeout=20)
@@ -75,3 +80,15 @@ async def test_an_agent_with_a_tool_that_is_not_there_is_a_problem_that_goes_whe
     assert told[0]["hint"] == "did you mean 'tools__add'?"
     file.write_text("---\nmodel: tool/tools__add\n---\n")
     own.wait_agent("wrong")
+
+
+async def test_a_server_that_never_answers_delays_nobody_and_ends_with_the_runner(own: System) -> None:
+    write_servers(own.environments, "stuck.json", stuck={"command": "sleep", "args": ["3600"]})
+    own.write_agent("waits", "---\nmodel: tool/stuck__anything\n---\n")
+    own.wait_agent("waits")
+    own.write_scripted("other", {"answer": {"ok": True}})
+    own.wait_agent("other")
+    stuck = await eventually(lambda: programs_of(own, "sleep 3600"))
+    assert own.stop("agent-runner") == {"agent-runner": 0}
+    _, alive = psutil.wait_procs(stuck, timeout=20)
+    assert alive == []

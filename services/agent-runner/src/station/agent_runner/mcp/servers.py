@@ -138,7 +138,11 @@ def _not_configured(environment: str, name: str, servers: Servers) -> NotConfigu
 
 async def _open(server: Server) -> Session:
     """Reach a server. What that needs is imported by the first who needs it."""
-    module = await late_import(_SESSIONS)
+    try:
+        module = await late_import(_SESSIONS)
+    except ImportError as error:
+        message = f"MCP server {server.name!r} cannot be used: this runner lacks a package ({error}); install it anew"
+        raise McpUnavailable(message) from error
     session = module.Session(server)
     await session.open()
     return cast("Session", session)

@@ -82,6 +82,8 @@ class Session:
             # Cancelled itself it would leave its program behind; cut off it ends it.
             self._transport.cut_off(entering)
             await asyncio.wait({entering})
+            if not entering.cancelled():
+                entering.exception()  # nobody else hears of it
             raise
         except Exception as error:
             raise self._unavailable("cannot be started", error) from error
