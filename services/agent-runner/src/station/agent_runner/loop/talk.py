@@ -25,6 +25,7 @@ from pydantic_ai.messages import (
     ToolCallPartDelta,
 )
 from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.models.function import FunctionModel
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 
@@ -153,7 +154,7 @@ class Talk(WrapperModel):
                 if said and _is_text(event):
                     self._call.progress.say("text", agent=agent, text=said)
             response = stream.get()
-        if response.state == "incomplete":
+        if response.state == "incomplete" or not (_is_ended(response) or isinstance(self.wrapped, FunctionModel)):
             raise CutOff("the stream ended before the answer did")
         return response
 
@@ -220,6 +221,11 @@ def _is_text(event: object) -> bool:
     return isinstance(event, PartStartEvent | PartDeltaEvent) and isinstance(
         event.part if isinstance(event, PartStartEvent) else event.delta, TextPart | TextPartDelta
     )
+
+
+def _is_ended(response: ModelResponse) -> bool:
+    """Whether the provider said that this was all; a reason that the library does not know is one, too."""
+    return response.finish_reason is not None or bool((response.provider_details or {}).get("finish_reason"))
 
 
 def _listed_cost(response: ModelResponse) -> float | None:
