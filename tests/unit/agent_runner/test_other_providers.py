@@ -61,7 +61,8 @@ async def test_anthropic_is_asked_in_its_own_words(stage: Stage, double: OpenAID
     held = held_for("subject")
     assert (await stage.play(f"model: {CLAUDE}\n{CONFIG}", held)).output == "hello"
     (request,) = double.requests
-    assert (request.path, request.headers["x-api-key"]) == ("/v1/messages", "the-key")
+    assert request.path == "/v1/messages"
+    assert request.headers["authorization"] == "Bearer the-key"
     names = ("model", "max_tokens", "temperature", "top_k", "stop_sequences")
     assert [request.body[name] for name in names] == ["claude-sonnet-4-6", 77, 0.3, 5, ["x"]]
     assert held.meter.usage is not None
