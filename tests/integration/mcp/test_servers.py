@@ -1,6 +1,7 @@
 """Servers as they live: started when needed, shared, lost, found again, and gone at the end."""
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -271,6 +272,13 @@ async def test_an_address_that_refuses_says_what_to_look_at(
         why = await lost(servers)
     assert "MCP server 'tools' (test/mcp-servers/servers.json)" in why
     assert said in why
+
+
+async def test_an_error_of_the_protocol_is_told_as_the_server_words_it(servers: McpServers, root: Path) -> None:
+    error = {"jsonrpc": "2.0", "id": None, "error": {"code": -32601, "message": "nothing like that here"}}
+    async with Answering(404, json.dumps(error)) as url:
+        write_servers(root, tools={"url": url})
+        assert "nothing like that here" in await lost(servers)
 
 
 async def test_nobody_at_the_address(servers: McpServers, root: Path) -> None:

@@ -85,8 +85,9 @@ class HttpServer:
 class Answering:
     """An HTTP server that answers everything with one status."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, body: str = "") -> None:
         self.status = status
+        self.body = body
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> str:
@@ -99,6 +100,7 @@ class Answering:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(f"HTTP/1.1 {self.status} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        head = f"HTTP/1.1 {self.status} No\r\nContent-Type: application/json\r\nContent-Length: {len(self.body)}"
+        writer.write(f"{head}\r\nConnection: close\r\n\r\n{self.body}".encode())
         await writer.drain()
         writer.close()

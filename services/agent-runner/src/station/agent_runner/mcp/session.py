@@ -44,6 +44,7 @@ CONNECT_SECONDS = 10.0
 CALL_SECONDS = 3600.0
 """How long a server over HTTP may say nothing during a call. A step's own timeout is shorter, as a rule."""
 MAX_EVENT_BYTES = 16 << 20
+_PROTOCOL = b'"jsonrpc"'
 LAUNCHER = Path(__file__).with_name("launch.py")
 _Incoming: TypeAlias = SessionMessage | Exception
 fastmcp.settings.client_disconnect_timeout = 15.0
@@ -278,7 +279,8 @@ class _Http:
     async def _look(self, response: httpx2.Response) -> None:
         """The protocol's own errors do not say what HTTP has said."""
         if response.request.method == "POST":
-            self.trouble = _status_words(response.status_code)
+            own_error = response.status_code >= 400 and _PROTOCOL in await response.aread()
+            self.trouble = None if own_error else _status_words(response.status_code)
 
 
 def _status_words(status: int) -> str | None:
