@@ -26,25 +26,29 @@ class Prices:
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
-        self._read_at: int | None = None
+        self._read: int | None = None
+        """When the file that was read last had been changed."""
         self._prices: dict[str, Price] = {}
+        self._trouble: str | None = None
 
     def cost(self, model: str, input_tokens: int, output_tokens: int) -> float | None:
-        """What the file says; None if it says nothing of the model."""
-        self._refresh()
+        """What the file says; None if it says nothing of the model. One that cannot be read leaves the old prices."""
+        if self._file is not None:
+            self._refresh(self._file)
         price = self._prices.get(model)
         if price is None:
             return None
         return (input_tokens * price.input_per_million + output_tokens * price.output_per_million) / MILLION
 
-    def _refresh(self) -> None:
-        if self._file is None:
-            return
+    def _refresh(self, file: Path) -> None:
         try:
-            changed = self._file.stat().st_mtime_ns
-            if changed != self._read_at:
-                self._read_at = changed
-                self._prices = msgspec.json.decode(self._file.read_bytes(), type=dict[str, Price])
+            changed = file.stat().st_mtime_ns
+            if changed == self._read:
+                return
+            self._prices = msgspec.json.decode(file.read_bytes(), type=dict[str, Price])
+            self._read, self._trouble = changed, None
         except (OSError, msgspec.DecodeError) as error:
-            hint = 'it holds {"openai/gpt-4o": {"inputPerMillion": 2.5, "outputPerMillion": 10}, …}'
-            log.error("prices_unreadable", file=str(self._file), detail=str(error), hint=hint)
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                hint = 'it holds {"openai/gpt-4o": {"inputPerMillion": 2.5, "outputPerMillion": 10}, …}'
+                log.error("prices_unreadable", file=str(file), detail=self._trouble, hint=hint)

@@ -46,9 +46,3 @@ class Providers(Struct, frozen=True, kw_only=True):
             return None if access.base_url else "set STATION_OLLAMA_BASE_URL, such as http://127.0.0.1:11434/v1"
         server = ", or STATION_OPENAI_BASE_URL to a server that needs no key" if prefix == "openai" else ""
         return f"set STATION_{prefix.upper()}_API_KEY{server}"
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """The keys, to be struck out wherever they appear."""
-        accesses = (self.openai, self.anthropic, self.google, self.ollama)
-        return tuple(access.api_key for access in accesses if access.api_key)
