@@ -105,8 +105,8 @@ def test_the_stream_goes_on_when_the_runner_is_killed(system: System, tmp_path: 
 
 
 def test_calls_of_tools_are_told_with_arguments_and_results(system: System, tmp_path: Path) -> None:
-    (system.environments / ENVIRONMENT / "variables.yml").write_text("WHERE: a-hidden-place\n")
-    write_servers(system.environments, "told.json", told=program(env={"PLACE": "${WHERE}"}))
+    (system.environments / ENVIRONMENT / "variables.yml").write_text("PLACE_SECRET: a-hidden-place\n")
+    write_servers(system.environments, "told.json", told=program(env={"PLACE": "${PLACE_SECRET}"}))
     calls = [{"tool": "told__add", "args": {"a": 1, "b": 2}}, {"tool": "told__environment", "args": {}}]
     system.write_scripted("calls", {"calls": calls, "answer": {"done": True}}, tools=["told__*"])
     system.wait_agent("calls")

@@ -103,12 +103,27 @@ def test_a_variable_that_is_nowhere_names_file_server_and_variable(tmp_path: Pat
     assert list(servers.servers) == ["fine"]
 
 
-def test_secrets_are_learnt(tmp_path: Path) -> None:
-    env = {"A": "${A}", "B": "${B}", "C": "${C:-default}", "H": "${HOME}"}
-    write(tmp_path, variables="A: file-secret\nUNUSED: other-secret\n", s={"command": "run", "env": env})
+def test_secrets_are_learnt_and_what_any_text_may_hold_is_none(tmp_path: Path) -> None:
+    env = {
+        "A": "${DB_PASSWORD}",
+        "B": "${RUNNER_TOKEN}",
+        "C": "${THE_SECRET:-default}",
+        "H": "${HOME}",
+        "N": "${NAMESPACE}",
+        "S": "${SEED}",
+        "API_KEY": "written-here",
+    }
+    variables = (
+        "DB_PASSWORD: correct horse\nUNUSED_TOKEN: other-secret\nNAMESPACE: production\nSEED: a8Kd02mZq9LxW3vb\n"
+    )
+    write(tmp_path, variables=variables, s={"command": "run", "env": env})
+    write(tmp_path, "remote.json", r={"url": "http://host", "headers": {"Authorization": "Bearer abcdef"}})
     learnt: set[str] = set()
-    read_servers(tmp_path, ENVIRONMENT, {"B": "runner-secret", "HOME": "/home/me", "Z": "unused"}, learnt.add)
-    assert learnt == {"file-secret", "other-secret", "runner-secret"}
+    given = {"RUNNER_TOKEN": "runner-secret", "HOME": "/home/me", "Z_TOKEN": "unused"}
+    read_servers(tmp_path, ENVIRONMENT, given, learnt.add)
+    assert learnt == {
+        "correct horse", "other-secret", "a8Kd02mZq9LxW3vb", "runner-secret", "written-here", "Bearer abcdef",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

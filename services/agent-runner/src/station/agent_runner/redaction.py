@@ -26,6 +26,9 @@ _NAMES = (
     "accesskey", "secretkey", "signingkey", "encryptionkey", "authorization", "cookie", "cookies", "credential",
     "credentials", "accesstokens", "authtokens", "apitokens", "bearertokens", "refreshtokens",
 )  # fmt: skip
+DRAWN = 16
+"""Characters from which on a value of letters and digits is taken to be drawn by lot."""
+_DIGIT, _LETTER = re.compile(r"\d"), re.compile(r"[A-Za-z]")
 _TRAILING = re.compile(r"(?:value|hash|header|text|base64|\d+)+\Z")
 _PLACES = ("pagetoken", "nexttoken", "continuetoken", "continuationtoken", "synctoken")
 """Tokens that say where a list goes on."""
@@ -38,6 +41,15 @@ def looks_secret(name: str) -> bool:
     bare = "".join(char for char in name if char.isalnum()).lower()
     bare = _TRAILING.sub("", bare) or bare
     return bare.endswith(_NAMES) and not bare.endswith(_PLACES)
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Whether a variable holds a secret: its name says so, or its value looks drawn by lot (``prod-eu`` does not).
+
+    Everything that is struck out is also missing from the data of runs, so what any text may hold is no secret.
+    """
+    drawn = len(value) >= DRAWN and not any(char.isspace() for char in value)
+    return looks_secret(name) or (drawn and _DIGIT.search(value) is not None and _LETTER.search(value) is not None)
 
 
 class Redactor:

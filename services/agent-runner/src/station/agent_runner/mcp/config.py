@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from station.agent_runner.mcp.tool import SEPARATOR
+from station.agent_runner.redaction import is_secret, looks_secret
 from station.contracts.problems import Problem
 from station.core.findings import near_names
 
@@ -140,7 +141,8 @@ class _Reading:
         for name, value in cast("dict[object, object]", found).items():
             if isinstance(value, str | int | float) and not isinstance(value, bool):
                 texts[str(name)] = str(value)
-                self._learn(str(value))
+                if is_secret(str(name), str(value)):
+                    self._learn(str(value))
             else:
                 message = f"the variable {str(name)!r} must be a text or a number"
                 self._problem("variables_invalid", file, message, "put its value in quotes")
@@ -221,10 +223,12 @@ class _Reading:
         command = resolve.text(fields["command"], "command")
         if not command:
             raise _Wrong("`command` must name a program")
+        env = resolve.texts(fields.get("env", {}), "env")
+        resolve.learn_named(env)
         return Child(
             command=command,
             args=tuple(resolve.text(member, f"args[{index}]") for index, member in enumerate(members)),
-            env=resolve.texts(fields.get("env", {}), "env"),
+            env=env,
             cwd=self._folder / resolve.text(fields.get("cwd", ""), "cwd"),
         )
 
@@ -259,6 +263,12 @@ class _Resolving:
         """An object of texts."""
         return {name: self.text(member, f"{field}.{name}") for name, member in _object(value, f"`{field}`").items()}
 
+    def learn_named(self, values: Mapping[str, str]) -> None:
+        """Whatever stands under the name of a secret is one, however it was written."""
+        for name, value in values.items():
+            if looks_secret(name):
+                self._learn(value)
+
     def _value(self, found: re.Match[str], field: str) -> str:
         name, default = found[1], cast("str | None", found[2])
         value = self._own.get(name) or self._runners.get(name) or default
@@ -271,7 +281,7 @@ class _Resolving:
                 f"put {name} into {VARIABLES} of the environment or into the runner's environment, "
                 f"or give a default: ${{{name}:-…}}",
             )
-        if value != default and name not in SHARED:
+        if value != default and name not in SHARED and is_secret(name, value):
             self._learn(value)
         return value
 
@@ -282,7 +292,9 @@ def _remote(fields: dict[str, object], resolve: _Resolving) -> Remote:
     url = resolve.text(fields["url"], "url")
     if not url.startswith(("http://", "https://")):
         raise _Wrong("`url` must begin with http:// or https://")
-    return Remote(url=url, headers=resolve.texts(fields.get("headers", {}), "headers"))
+    headers = resolve.texts(fields.get("headers", {}), "headers")
+    resolve.learn_named(headers)
+    return Remote(url=url, headers=headers)
 
 
 def _check_fields(fields: dict[str, Any]) -> None:
