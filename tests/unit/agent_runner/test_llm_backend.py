@@ -305,3 +305,36 @@ async def test_what_cannot_be_said_to_a_model_is_a_problem_of_the_file(
     catalog = await load_catalog(tmp_path, backends)
     assert not catalog.agents
     assert said in catalog.problems[0].message
+
+
+async def test_a_slow_answer_is_an_answer(stage: Stage, double: OpenAIDouble) -> None:
+    double.script(Reply(text="at last", delay=0.3))
+    assert (await stage.play(MODEL, held_for("subject", timeout=30))).output == "at last"
+
+
+async def test_a_picture_goes_along(stage: Stage, double: OpenAIDouble) -> None:
+    picture = "data:image/png;base64,iVBORw0KGgo="
+    held = held_for("subject", variables={"picture": picture})
+    assert (await stage.play(MODEL, held, "Look: {{media url=picture}} What is it?")).output == "hello"
+    (content,) = [content for role, content in double.requests[0].roles if role == "user"]
+    assert [part["type"] for part in content] == ["text", "image_url", "text"]
+    assert content[1]["image_url"]["url"] == picture
+
+
+@pytest.mark.parametrize(
+    ("body", "roles"),
+    [
+        ('{{role "system"}}Be brief.', [("system", "Be brief."), ("user", "do it")]),
+        ('{{role "model"}}I am ready.', [("assistant", "I am ready."), ("user", "do it")]),
+    ],
+)
+async def test_where_the_user_says_nothing_last_the_task_is_asked(
+    stage: Stage, double: OpenAIDouble, body: str, roles: list[tuple[str, str]]
+) -> None:
+    await stage.play(MODEL, body=body)
+    assert double.requests[0].roles == roles
+
+
+async def test_with_no_task_either_the_instructions_are_the_question(stage: Stage, double: OpenAIDouble) -> None:
+    await stage.play(MODEL, held_for("subject", task=None), '{{role "system"}}Tell a joke.')
+    assert double.requests[0].roles == [("user", "Tell a joke.")]
