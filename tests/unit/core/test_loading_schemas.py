@@ -195,7 +195,7 @@ def said(loaded: Loaded) -> dict[str, list[tuple[str, str]]]:
 @pytest.mark.parametrize("name", CASES)
 def test_one_thing_is_said(name: str) -> None:
     code, source, path, words = CASES[name]
-    loaded = load(source, agents=AGENTS)
+    loaded = load(source, agents=AGENTS, agents_required=True)
     assert said(loaded) == {KINDS[code]: [(code, path)]}
     problem = getattr(loaded, KINDS[code])[0]
     assert problem.hint
@@ -245,7 +245,7 @@ QUIET: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", QUIET)
 def test_nothing_is_said(name: str) -> None:
-    assert said(load(QUIET[name], agents=AGENTS)) == {}
+    assert said(load(QUIET[name], agents=AGENTS, agents_required=True)) == {}
 
 
 def test_without_agents_nothing_is_compared() -> None:
@@ -280,4 +280,6 @@ def test_thousands_of_states_in_a_hostile_order_end() -> None:
         back = f"s{(number * 7919 + 13) % count}"
         states.append(switch({"if": "x", "next": back}, defaultNext=f"i{number}") | {"name": name})
         states.append(inject(f"i{number}", number, resultPath=f"v{number}", next=f"s{(number + 1) % count}"))
-    assert load({"id": "w", "start": "s0", "states": states}, agents=AGENTS).definition is not None
+    assert (
+        load({"id": "w", "start": "s0", "states": states}, agents=AGENTS, agents_required=True).definition is not None
+    )

@@ -109,7 +109,7 @@ def test_warning(code: str, source: Any, path: str, message: str, hint: str) -> 
 
 def test_every_warning_code_has_a_case() -> None:
     warnings = {code.value for code, meaning in MEANINGS.items() if meaning.severity not in ("error", "note")}
-    assert warnings - SCHEMAS == {case[0] for case in CASES}
+    assert warnings - SCHEMAS - {"schema_cannot"} == {case[0] for case in CASES}
 
 
 QUIET: dict[str, Any] = {

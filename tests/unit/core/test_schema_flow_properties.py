@@ -108,7 +108,7 @@ def _play(random: Random) -> int:
     drawing = _Drawing(random)
     definition = load(drawing.document).definition
     assert definition is not None
-    hopeless = {error.path for error in load(drawing.document, agents=drawing.agents).errors}
+    hopeless = {error.path for error in load(drawing.document, agents=drawing.agents, agents_required=True).errors}
     places = {place.state["name"]: place.pointer for place in walk(to_canonical(definition))}
     run = DrivenRun(definition, _GIVEN, checked=False)
     told = 0

@@ -111,7 +111,7 @@ MEANINGS: MappingProxyType[Code, Meaning] = MappingProxyType(
         Code.TIMEOUT_IGNORED: Meaning("warning", "A `timeoutSeconds` on a `timer.wait`, which waits for its moment."),
         Code.UNKNOWN_MEMBER: Meaning("warning", "A member that a value on some way in never has, by its schema."),
         Code.SCHEMA_MAY_FAIL: Meaning("warning", "A value that may be given to an agent breaks its input schema."),
-        Code.SCHEMA_CANNOT: Meaning("error", "Nothing that is given to an agent here can fit its input schema."),
+        Code.SCHEMA_CANNOT: Meaning("either", "Nothing that is given to an agent here can fit its input schema."),
         Code.SCHEMA_OPTIONAL: Meaning("note", "It fits as long as members that are declared, not required, are there."),
         Code.UNDECLARED_MEMBER: Meaning("note", "A member that a schema leaves open and that looks mistyped."),
     }

@@ -46,8 +46,8 @@ def load(
 ) -> Loaded:
     """Read, normalise and check a definition, and report every problem at once.
 
-    `agents` are those of the environment, by name; None leaves them unchecked. A missing one is an error if
-    `agents_required`, else a warning.
+    `agents` are those of the environment, by name; None leaves them unchecked. A missing one, and
+    one that can never take what it is given, is an error if `agents_required`, else a warning.
     """
     document = _document(source, content_type)
     if document.problems:
@@ -64,7 +64,7 @@ def load(
         check_agents(findings, data, agents, required=agents_required)
     definition = _definition(data)
     if definition is not None:
-        check_reads(findings, definition, agents)
+        check_reads(findings, definition, agents, required=agents_required)
     return _loaded(definition, findings, normalised)
 
 

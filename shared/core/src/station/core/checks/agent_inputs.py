@@ -26,8 +26,12 @@ TASK_NAMES = ("task", "userInput")
 class AgentInputs:
     """Checks every `agent.run` of one definition."""
 
-    def __init__(self, findings: Findings, agents: Mapping[str, AgentInfo], sources: Sources) -> None:
+    def __init__(
+        self, findings: Findings, agents: Mapping[str, AgentInfo], sources: Sources, *, required: bool
+    ) -> None:
         self._findings = findings
+        # A definition that was sent belongs to no environment: its agents may be others where it runs.
+        self._hopeless = findings.error if required else findings.warning
         self._agents = agents
         self._sources = sources
         self._schemas: dict[str, Any] = {}
@@ -52,7 +56,7 @@ class AgentInputs:
             return
         for name in missing(given, schema):
             message = f"the agent {agent.name!r} requires the variable {name!r}, which is not given"
-            self._findings.error(Code.SCHEMA_CANNOT, place, message, f"add it to variables: {name}")
+            self._hopeless(Code.SCHEMA_CANNOT, place, message, f"add it to variables: {name}")
         for name in given.members:
             where = f"{place}/{pointer_token(name)}" if name in variables else f"{pointer}/input"
             self._report(agent, where, repr(name), self._compared(variables.get(name), given, schema, here, name))
@@ -109,7 +113,7 @@ class AgentInputs:
             case Verdict.CANNOT:
                 message = f"what is given can never be {what} of the agent {agent.name!r}{why}"
                 hint = "give another value, or correct one of the two schemas"
-                self._findings.error(Code.SCHEMA_CANNOT, pointer, message, hint)
+                self._hopeless(Code.SCHEMA_CANNOT, pointer, message, hint)
             case Verdict.MAY_FAIL:
                 message = f"what is given may not fit {what} of the agent {agent.name!r}{why}{such}"
                 hint = "narrow the schema of what is given, or widen the one of the agent"

@@ -27,9 +27,18 @@ from station.core.templates import TemplateError, paths_in
 _OPEN_KEYWORDS = ("$ref", "allOf", "anyOf", "oneOf", "if", "patternProperties", "$dynamicRef")
 
 
-def check_reads(findings: Findings, definition: Definition, agents: Mapping[str, AgentInfo] | None = None) -> None:
-    """Follow the data through a definition and note what is read before it can be there, or cannot be taken."""
-    _Reader(findings, definition, agents or {}).read()
+def check_reads(
+    findings: Findings,
+    definition: Definition,
+    agents: Mapping[str, AgentInfo] | None = None,
+    *,
+    required: bool = False,
+) -> None:
+    """Follow the data through a definition and note what is read before it can be there, or cannot be taken.
+
+    What an agent can never take is an error if `required`: it is the one that the workflow will run with.
+    """
+    _Reader(findings, definition, agents or {}, required=required).read()
 
 
 def input_roots(schema: Any) -> frozenset[str] | None:
@@ -44,14 +53,16 @@ def input_roots(schema: Any) -> frozenset[str] | None:
 class _Reader:
     """Looks at every read of a definition, scope by scope."""
 
-    def __init__(self, findings: Findings, definition: Definition, agents: Mapping[str, AgentInfo]) -> None:
+    def __init__(
+        self, findings: Findings, definition: Definition, agents: Mapping[str, AgentInfo], *, required: bool
+    ) -> None:
         self._findings = findings
         self._definition = definition
         self._places = places = Places()
         self._flow = Flow(places, definition, nested=False)
         self._writes = Writes(places, definition, self._flow, partial(_output, agents), nested=False)
         self._sources = Sources(places, definition.input_schema)
-        self._inputs = AgentInputs(findings, agents, self._sources)
+        self._inputs = AgentInputs(findings, agents, self._sources, required=required)
         schema = definition.input_schema
         self._roots = input_roots(schema)
         closed = is_object(schema) and schema.get("additionalProperties") is False and ANYWHERE not in places.writers
