@@ -1,5 +1,6 @@
 """One JSON line per record, of our own code and of libraries alike, with the run's and the trace's ids where known."""
 
+import contextlib
 import logging
 import sys
 from typing import Any
@@ -52,8 +53,10 @@ class _Lines:
         self.name = name
 
     def _write(self, line: str) -> None:
-        sys.stderr.write(line + "\n")
-        sys.stderr.flush()
+        # A full disk, a reader that is gone, a closed file: work goes on without the line.
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
 
     msg = debug = info = warning = error = critical = exception = _write
 
