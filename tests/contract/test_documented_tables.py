@@ -9,6 +9,8 @@ import msgspec
 import pytest
 import typer
 
+from station.agent_runner import front_matter
+from station.agent_runner.loop import config, providers
 from station.cli import errors
 from station.cli.__main__ import app
 from station.core import definition
@@ -57,6 +59,17 @@ def test_the_fields_of_a_definition_are_its_table() -> None:
     first = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
     listed = {name for cell in first for name in re.findall(r"`(\w+)`", cell)}
     assert listed == {field.encode_name for field in msgspec.structs.fields(definition.Definition)}
+
+
+def test_what_an_agents_file_may_say_is_documented() -> None:
+    text = (ROOT / "docs/agents.md").read_text()
+    words = {word for row in re.findall(r"^\| (.*?) \|", text, re.MULTILINE) for word in re.findall(r"`([\w.]+)`", row)}
+    inside = {f"{section}.{name}" for section, names in front_matter.SECTIONS.items() for name in names}
+    outer = {*front_matter.FIELDS} - {*front_matter.SECTIONS, "maxSteps", "metadata"}
+    assert {*outer, *inside, "metadata.name", *config.NAMES} <= words
+    assert {f"{prefix}/<model>" for prefix in providers.PREFIXES} <= set(
+        re.findall(r"^\| `(\w+/<model>)`", text, re.MULTILINE)
+    )
 
 
 def test_the_metrics_are_those_that_are_documented() -> None:
