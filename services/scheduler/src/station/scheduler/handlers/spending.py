@@ -1,7 +1,8 @@
 """Says whether a metered attempt may make another call, while others spend from the same budget.
 
 What attempts under way have used stands on their leases, in memory: after a restart each tells its whole sum with its
-next question or heartbeat. What they used in the end is in their outcomes, or in the note that they were handed out anew.
+next question or heartbeat. What they used in the end is in their outcomes, or in the note that they were handed out
+anew.
 """
 
 from __future__ import annotations
