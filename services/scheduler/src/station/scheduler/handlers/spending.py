@@ -16,6 +16,8 @@ from station.scheduler.engine.attempts import Attempts
 from station.scheduler.engine.engine import Engine
 from station.scheduler.engine.loading import UnknownRun
 
+ONE_CALL = Usage(tool_calls=1)
+
 
 class Spending:
     """Answers for the budgets of runs."""
@@ -38,7 +40,11 @@ class Spending:
         if limits is None:
             return SpendAnswer()
         used = self._used(slot.run) or Usage()
-        return SpendAnswer(exceeded=used_up(left(limits, None), used, whose="the run", tool=request.tool))
+        exceeded = used_up(left(limits, None), used, whose="the run", tool=request.tool)
+        if exceeded is None and request.tool:
+            # A call that is allowed is made: branches that ask before it is over must see it.
+            lease.usage = total(request.usage, ONE_CALL)
+        return SpendAnswer(exceeded=exceeded)
 
     def _used(self, run: Run) -> Usage | None:
         """What the run has used: what is recorded, and what attempts under way have told."""
