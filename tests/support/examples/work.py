@@ -118,6 +118,18 @@ LATER: dict[str, msgspec.Struct] = {
         budget=Budget(max_tokens=10000, max_cost_usd=0.5, max_tool_calls=20),
         metered=True,
     ),
+    "StepTask.priced": StepTask(
+        run_id="run_01jz0",
+        step_id="checkPods-5f2a",
+        attempt=1,
+        workflow_id="incident-triage",
+        state_name="checkPods",
+        environment="production",
+        agent="log-reader",
+        idempotency_key="run_01jz0:checkPods-5f2a:1",
+        budget=Budget(max_cost_usd=0.5),
+        priced=True,
+    ),
     "Heartbeat.usages": Heartbeat(runner="runner-a", boot=7, steps=(HELD, HELD), usages=(USAGE, None)),
     "ReportResults.usage": ReportResults(
         runner="runner-a",

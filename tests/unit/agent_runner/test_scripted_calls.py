@@ -62,7 +62,7 @@ async def test_calls_are_made_turn_by_turn_and_then_comes_the_answer(stage: Stag
     assert (outcome.output, outcome.error, outcome.repeatable) == (5, None, False)
     assert held.meter.usage is not None
     assert (held.meter.usage.requests, held.meter.usage.tool_calls) == (3, 3)
-    assert held.meter.usage.cost_usd is None
+    assert held.meter.usage.cost_usd == 0
     called = [facts for kind, agent, facts in stage.told.facts if (kind, agent) == ("tool_call", "subject")]
     assert [(facts["call_id"], facts["arguments"]["task"]) for facts in called] == [
         ("1", "one"),

@@ -70,6 +70,19 @@ def test_a_run_with_a_budget_meters_its_steps_and_one_without_does_not():
     assert not DrivenRun(workflow(agent("a", budget={"maxCostUsd": 2}))).decisions[-1].tasks[0].metered
 
 
+@pytest.mark.parametrize(
+    ("of_run", "of_step", "priced"),
+    [(None, None, False), ({"maxTokens": 2}, {"maxToolCalls": 2}, False), ({"maxCostUsd": 2}, None, True),
+     (None, {"maxCostUsd": 0}, True)],
+)  # fmt: skip
+def test_a_task_says_whether_a_price_must_be_known(
+    of_run: dict[str, float] | None, of_step: dict[str, float] | None, *, priced: bool
+) -> None:
+    step = agent("a", budget=of_step) if of_step else agent("a")
+    run = DrivenRun(workflow(step, budget=of_run) if of_run else workflow(step))
+    assert run.decisions[-1].tasks[0].priced is priced
+
+
 def test_a_task_carries_the_version_that_the_run_is_bound_to():
     run = DrivenRun(workflow(agent("a", next="b"), agent("b", input={"agent": "y"})), agents={"x": "digest of x"})
     (task,) = run.decisions[-1].tasks

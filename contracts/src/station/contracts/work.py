@@ -34,6 +34,8 @@ class StepTask(Wire):
     """What the attempt may use, as far as that was known when it was dispatched."""
     metered: bool = False
     """Whether every call of a model or a tool must be announced first: others spend from the same budget."""
+    priced: bool = False
+    """Whether the run or the step has a `maxCostUsd`: then a model whose price is not known is not asked at all."""
 
 
 class StepRef(Wire):

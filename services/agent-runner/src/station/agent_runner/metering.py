@@ -19,9 +19,13 @@ class Ask(Protocol):
 class Meter:
     """One attempt, agents that it calls included."""
 
-    def __init__(self, budget: Budget | None = None, ask: Ask | None = None) -> None:
+    def __init__(self, budget: Budget | None = None, ask: Ask | None = None, *, priced: bool = False) -> None:
+        """``priced``: a budget has `maxCostUsd`, so that nothing may be used whose price is not known."""
         self._budget = budget or Budget()
         self._ask = ask
+        self.priced = priced
+        self._unknown = False
+        """Whether something was used whose price is not known."""
         self._used: Usage | None = None
         self._one_at_a_time = asyncio.Lock()
         """Calls that are made side by side are asked for one by one, or none would see the others."""
@@ -41,6 +45,11 @@ class Meter:
             await self._allowed(tool=tool)
 
     async def _allowed(self, *, tool: bool) -> None:
+        if self.priced and self._unknown:
+            raise budget_exceeded(
+                "what was used so far has a cost that is not known, and a budget has maxCostUsd; "
+                "see that the server tells its tokens, and that STATION_PRICES_FILE names the model's price"
+            )
         used = self._used or Usage()
         why_not = used_up(self._budget, used, whose="the step", tool=tool)
         if why_not is None and self._ask is not None:
@@ -52,4 +61,5 @@ class Meter:
 
     def add(self, usage: Usage) -> None:
         """Count what a call has used."""
+        self._unknown = self._unknown or (usage.requests > 0 and usage.cost_usd is None)
         self._used = total(self._used, usage)

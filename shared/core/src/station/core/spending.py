@@ -7,7 +7,10 @@ from station.core.definition import BudgetLimits
 
 
 def total(one: Usage | None, other: Usage | None) -> Usage | None:
-    """Give the sum; a cost that is known in part is a cost."""
+    """Give the sum; a cost that is known in part is a cost.
+
+    Where `maxCostUsd` holds, all of it is known: a runner sends nothing whose price is not.
+    """
     if one is None or other is None:
         return one if other is None else other
     known = [cost for cost in (one.cost_usd, other.cost_usd) if cost is not None]

@@ -44,6 +44,7 @@ def task_of(program: Program, run: Run, step: Step) -> StepTask:
         digest=run.agents.get(wanted.agent),
         budget=None if limits is None else left(limits, total(step.spent, step.usage)),
         metered=program.definition.budget is not None,
+        priced=any(each is not None and each.max_cost_usd is not None for each in (limits, program.definition.budget)),
     )
 
 

@@ -126,9 +126,9 @@ class AgentRun:
     def _call(self, agent: Agent, held: Held, backend: Backend) -> AgentCall:
         task = held.task
         if self._spend is not None and task.metered:
-            held.meter = Meter(task.budget, partial(self._spend, held))
+            held.meter = Meter(task.budget, partial(self._spend, held), priced=task.priced)
         elif task.budget is not None:
-            held.meter = Meter(task.budget)
+            held.meter = Meter(task.budget, priced=task.priced)
         return AgentCall(
             agent=agent,
             task=task.task,

@@ -29,7 +29,8 @@ from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 
 from station.agent_runner.backends.protocol import AgentCall
-from station.agent_runner.failures import AttemptFailed, agent_error, too_large
+from station.agent_runner.failures import AttemptFailed, agent_error, budget_exceeded, too_large
+from station.agent_runner.loop.costs import cost_of, has_price
 from station.agent_runner.loop.equipment import Equipment
 from station.agent_runner.loop.faults import CutOff, Unreadable, asked_pause, failure, is_unreadable, most_tries, reason
 from station.agent_runner.loop.outputs import Wanted
@@ -87,6 +88,8 @@ class Talk(WrapperModel):
                 f"raise `max_steps` in {self._call.agent.summary.source_file}, or give it less to do",
                 retryable=False,
             )
+        if self._turns == 1:
+            self._look_for_a_price()
         began = monotonic()
         tried = 0
         while True:
@@ -104,6 +107,14 @@ class Talk(WrapperModel):
                     "retry", agent=self._call.agent.name, text=f"{reason(error)}; again in {pause:.1f} s"
                 )
                 await asyncio.sleep(pause)
+
+    def _look_for_a_price(self) -> None:
+        if self._call.meter.priced and not has_price(self.wrapped, self._model, self._equipment.prices):
+            raise budget_exceeded(
+                f"the price of {self._model} is not known, so that a budget with maxCostUsd could never stop it; "
+                f'write its price into the file that STATION_PRICES_FILE names, as "{self._model}": '
+                '{"inputPerMillion": …, "outputPerMillion": …}; nothing was sent'
+            )
 
     async def _try(
         self,
@@ -171,9 +182,7 @@ class Talk(WrapperModel):
 
     def _count(self, response: ModelResponse, span: Open) -> None:
         used = response.usage
-        cost = self._equipment.prices.cost(self._model, used.input_tokens, used.output_tokens)
-        if cost is None:
-            cost = _listed_cost(response)
+        cost = cost_of(response, self.wrapped, self._model, self._equipment.prices)
         meter = self._call.meter
         meter.add(Usage(requests=1, input_tokens=used.input_tokens, output_tokens=used.output_tokens, cost_usd=cost))
         self._call.progress.say("usage", agent=self._call.agent.name, usage=meter.usage)
@@ -237,12 +246,3 @@ def _is_text(event: object) -> bool:
 def _is_ended(response: ModelResponse) -> bool:
     """Whether the provider said that this was all; a reason that the library does not know is one, too."""
     return response.finish_reason is not None or bool((response.provider_details or {}).get("finish_reason"))
-
-
-def _listed_cost(response: ModelResponse) -> float | None:
-    if response.usage.cost is not None:
-        return float(response.usage.cost)
-    try:
-        return float(response.cost().total_price)
-    except (LookupError, ValueError, AssertionError):
-        return None
