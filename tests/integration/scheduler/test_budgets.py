@@ -54,9 +54,17 @@ async def test_what_one_branch_has_used_the_other_cannot_use(home):
 
 async def test_tools_are_counted_apart_and_models_may_still_be_asked(home):
     a, b = await begun(home)
-    assert await asked(home, a, 0, calls=2, tool=True) is None
+    assert await asked(home, a, 0, calls=1, tool=True) is None
     assert "called tools 3 times" in (await asked(home, b, 0, calls=1, tool=True) or "")
     assert await asked(home, b, 0, calls=1) is None
+
+
+async def test_calls_of_tools_that_are_allowed_side_by_side_are_never_more_than_the_budget(home):
+    a, b = await begun(home)
+    answers = [await asked(home, step, 0, calls=calls, tool=True) for calls in (0, 1) for step in (a, b)]
+    assert [answer is None for answer in answers] == [True, True, True, False]
+    assert await asked(home, b, 0, calls=1, tool=True) is not None, "asking again is not a way around it"
+    assert await asked(home, a, 0, calls=1, tool=True) is None, "the same question, whose answer was lost"
 
 
 async def test_what_was_reported_counts_once_whatever_became_of_it(home):

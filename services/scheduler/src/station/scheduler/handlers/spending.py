@@ -16,6 +16,7 @@ from station.scheduler.engine.loading import UnknownRun
 
 Attempt = tuple[str, int, int]
 """Step, attempt, token."""
+ONE_CALL = Usage(tool_calls=1)
 
 
 class Spending:
@@ -46,7 +47,11 @@ class Spending:
         used = run.usage
         for usage in under_way.values():
             used = total(used, usage)
-        return SpendAnswer(exceeded=used_up(left(limits, None), used or Usage(), whose="the run", tool=request.tool))
+        exceeded = used_up(left(limits, None), used or Usage(), whose="the run", tool=request.tool)
+        if exceeded is None and request.tool:
+            # A call that is allowed is made: branches that ask before it is over must see it.
+            under_way[attempt] = total(request.usage, ONE_CALL) or ONE_CALL
+        return SpendAnswer(exceeded=exceeded)
 
     def reported(self, result: StepResult) -> None:
         """Note that what an attempt used is in the run's own sum from here on."""
