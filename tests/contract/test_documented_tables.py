@@ -9,13 +9,24 @@ import msgspec
 import pytest
 import typer
 
+from station.agent_runner import front_matter
+from station.agent_runner.loop import config, providers
 from station.cli import errors
 from station.cli.__main__ import app
+from station.core import definition
 from station.core.codes import MEANINGS
 from station.runtime.metrics import REGISTRY
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("gateway", "scheduler", "agent_runner", "approval_service")
+
+
+NODES = [
+    found
+    for found in vars(definition).values()
+    if isinstance(found, type) and issubclass(found, definition.Node) and found is not definition.Node
+]
+"""A definition and all that it is made of."""
 
 
 def rows(page: str, heading: str) -> list[list[str]]:
@@ -34,6 +45,31 @@ def test_the_codes_of_validation_are_those_that_are_documented() -> None:
     severity = {"either": "error or warning"}
     known = [[f"`{code}`", severity.get(of.severity, of.severity), of.text] for code, of in MEANINGS.items()]
     assert [row for row in rows("docs/language.md", "What validation finds") if row[0] != "code"] == known
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_every_field_of_a_definition_is_documented(node: type[definition.Node]) -> None:
+    text = re.sub(r"```.*?```", "", (ROOT / "docs/language.md").read_text(), flags=re.DOTALL)
+    words = {word for code in re.findall(r"`([^`\n]+)`", text) for word in re.findall(r"\w+", code)}
+    assert {field.encode_name for field in msgspec.structs.fields(node)} <= words
+
+
+def test_the_fields_of_a_definition_are_its_table() -> None:
+    text = (ROOT / "docs/language.md").read_text().split("\n## Definition\n")[1].split("\n## ")[0]
+    first = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    listed = {name for cell in first for name in re.findall(r"`(\w+)`", cell)}
+    assert listed == {field.encode_name for field in msgspec.structs.fields(definition.Definition)}
+
+
+def test_what_an_agents_file_may_say_is_documented() -> None:
+    text = (ROOT / "docs/agents.md").read_text()
+    words = {word for row in re.findall(r"^\| (.*?) \|", text, re.MULTILINE) for word in re.findall(r"`([\w.]+)`", row)}
+    inside = {f"{section}.{name}" for section, names in front_matter.SECTIONS.items() for name in names}
+    outer = {*front_matter.FIELDS} - {*front_matter.SECTIONS, "maxSteps", "metadata"}
+    assert {*outer, *inside, "metadata.name", *config.NAMES} <= words
+    assert {f"{prefix}/<model>" for prefix in providers.PREFIXES} <= set(
+        re.findall(r"^\| `(\w+/<model>)`", text, re.MULTILINE)
+    )
 
 
 def test_the_metrics_are_those_that_are_documented() -> None:

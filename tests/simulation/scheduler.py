@@ -37,7 +37,6 @@ from station.scheduler.handlers.definitions import Definitions
 from station.scheduler.handlers.idempotency import Idempotency
 from station.scheduler.handlers.runners import Runners
 from station.scheduler.handlers.runs import RunCommands
-from station.scheduler.handlers.spending import Spending
 from station.scheduler.handlers.steps import StepRequests
 from station.scheduler.handlers.versions import Versions
 from tests.simulation.broker import Broker, Connection
@@ -152,7 +151,6 @@ class Life:
             catalog=self.catalog,
             runners=self.runners,
             versions=Versions(self.writer, self.reader, now),
-            spending=Spending(self.engine),
             reader=self.reader,
         )
 

@@ -8,12 +8,12 @@ from tests.e2e.workflows import agent, inject, parallel, store
 from tests.support.system import System
 
 FAILURES = {
-    "not-json": ("validation", "must answer JSON"),
+    "not-json": ("validation", "promises JSON"),
     "binary": ("agent_error", "not UTF-8"),
     "too-large": ("payload_too_large", "100000"),
     "endless": ("payload_too_large", "100000"),
-    "odd-numbers": ("validation", "must answer JSON"),
-    "deep": ("validation", "must answer JSON"),
+    "odd-numbers": ("validation", "promises JSON"),
+    "deep": ("validation", "promises JSON"),
 }
 HANGING = ("mute", "stubborn")
 

@@ -127,6 +127,9 @@ async def test_cancelling_reaches_the_tool(house: House, depth: str) -> None:
     await noted(house.effects, "slow cancelled")
     with pytest.raises(asyncio.CancelledError):
         await working
+    told = house.stage.told
+    assert told.kinds.count("tool_call") == told.kinds.count("tool_result") == len(results(house.stage))
+    assert set(results(house.stage)) == {"stopped"}
 
 
 async def test_time_that_runs_out_reaches_the_tool(house: House) -> None:

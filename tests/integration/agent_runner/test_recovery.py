@@ -1,6 +1,5 @@
 """What is left when something dies: the spool, processes of agents, claims."""
 
-import asyncio
 import signal
 from pathlib import Path
 
@@ -193,8 +192,11 @@ async def test_a_frozen_runner_wakes_up_and_its_claims_are_still_its_own(
     await runner.start()
     await scheduler.publish("0d", "effect", variables={"seconds": 0.3})
     await scheduler.until(lambda: scheduler.claimed("0d"))
+    effects = runner.environments / "test" / "effects"
+    line = await eventually(lambda: effects.read_text() if effects.exists() else "")
+    program = psutil.Process(int(line.split()[0]))
     runner.signal(signal.SIGSTOP)
-    await asyncio.sleep(0.5)
+    await eventually(lambda: program.status() == psutil.STATUS_ZOMBIE)  # it ended, and nobody has looked
     runner.signal(signal.SIGCONT)
     assert (await scheduler.result("0d")).error is None
     assert sum(len(claim.steps) for claim in scheduler.of(ClaimSteps)) == 1

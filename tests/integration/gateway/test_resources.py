@@ -20,7 +20,7 @@ async def test_a_definition_is_passed_on_as_it_was_written(
     answer = await http.post("/workflows", content=YAML, headers=headers)
     assert answer.status_code == 201
     assert answer.headers["location"] == "/api/v1/workflows/triage"
-    assert answer.json()["validation"] == {"errors": [], "warnings": []}
+    assert answer.json()["validation"] == {"errors": [], "warnings": [], "notes": []}
     asked = scheduler.last(subjects.WORKFLOW_CREATE)
     assert (asked.source, asked.content_type, asked.actor) == (YAML, kind.partition(";")[0], "user:alice")
     assert (await http.put("/workflows/triage", content=YAML, headers=headers)).status_code == 200

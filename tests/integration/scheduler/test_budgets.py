@@ -9,7 +9,7 @@ import pytest
 
 from station.contracts.errors import ErrorType, StepError
 from station.contracts.usage import Usage
-from station.contracts.work import SpendStep, StepRef
+from station.contracts.work import Heartbeat, SpendStep, StepRef
 from station.runtime.errors import Refused
 from tests.support.scheduler_house import BOOT, CONTEXT, RUNNER, House, agent, held, house
 
@@ -79,7 +79,7 @@ async def test_what_was_reported_counts_once_whatever_became_of_it(home):
     assert home.findings() == []
 
 
-async def test_an_attempt_that_is_no_longer_held_is_refused_and_what_it_said_is_forgotten(home):
+async def test_an_attempt_that_is_no_longer_held_is_refused_and_what_it_had_used_is_not_forgotten(home):
     a, b = await begun(home)
     await asked(home, a, 90)
     await home.announce(boot=BOOT + 1)
@@ -88,4 +88,21 @@ async def test_an_attempt_that_is_no_longer_held_is_refused_and_what_it_said_is_
     assert refused.value.failure.code == "attempt_lost"
     (step, *_) = [step for step in home.open_steps(b[0].run_id) if step.step_id == b[0].step_id]
     (claim,) = await home.claim(step, boot=BOOT + 1)
-    assert await asked(home, (step, claim.token), 30) is None
+    assert await asked(home, (step, claim.token), 9) is None
+    assert "used 120 tokens" in (await asked(home, (step, claim.token), 30) or "")
+    assert home.rows("SELECT usage FROM workflow_runs") == [('{"inputTokens":90}',)]
+    assert await home.report(*a, 1, usage=Usage(input_tokens=95)) == "fenced"
+    assert home.rows("SELECT usage FROM workflow_runs") == [('{"inputTokens":90}',)], "its token was counted"
+    assert home.findings() == []
+
+
+async def test_what_a_heartbeat_told_is_known_of_a_runner_that_dies(home):
+    a, b = await begun(home)
+    beat = Heartbeat(
+        runner=RUNNER, boot=BOOT, steps=(held(*a), held(*b)), usages=(Usage(requests=1, input_tokens=7), None)
+    )
+    assert (await home.by.steps.heartbeat(beat, CONTEXT)).lost == ()
+    await home.announce(boot=BOOT + 1)
+    (told,) = home.rows("SELECT usage FROM workflow_runs")
+    assert told == ('{"requests":1,"inputTokens":7}',)
+    assert home.findings() == []

@@ -118,6 +118,7 @@ LATER: dict[str, msgspec.Struct] = {
         budget=Budget(max_tokens=10000, max_cost_usd=0.5, max_tool_calls=20),
         metered=True,
     ),
+    "Heartbeat.usages": Heartbeat(runner="runner-a", boot=7, steps=(HELD, HELD), usages=(USAGE, None)),
     "ReportResults.usage": ReportResults(
         runner="runner-a",
         boot=7,

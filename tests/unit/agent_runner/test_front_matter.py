@@ -36,6 +36,13 @@ async def test_a_name_that_nobody_reads_is_a_problem_and_the_agent_is_there(
     assert catalog.find(ENVIRONMENT, "a") is not None
 
 
+async def test_what_can_be_said_to_a_model_may_stand_in_the_file_of_any_agent(tmp_path: Path) -> None:
+    text = (
+        "config: {temperature: 2, thinking: max, stopSequences: [x], parallel_tool_calls: false}\noutput: {retries: 0}"
+    )
+    assert (await loaded(tmp_path, text)).problems == ()
+
+
 async def test_what_dotprompt_defines_and_extensions_with_a_dot_are_no_problem(tmp_path: Path) -> None:
     text = "name: x\nvariant: v\nversion: '1'\ndescription: d\ntools: []\ntoolDefs: []\nmetadata: {}\nacme.note: 7"
     assert (await loaded(tmp_path, text)).problems == ()
@@ -51,6 +58,16 @@ async def test_what_dotprompt_defines_and_extensions_with_a_dot_are_no_problem(t
         ("input: {schema: {pod(list): string}}", "`input.schema` is neither JSON Schema nor Picoschema"),
         ("input: text", "line 4, column 8: the value in `input: text` is of the wrong type"),
         ("input: {default: [1]}", "the value in `input: {default: [1]}` is of the wrong type"),
+        ("config: {bogus: 1}", "`config.bogus` is nothing that can be said to a model"),
+        ("config: {temprature: 1}", "did you mean `temperature`"),
+        ("config: {temperature: 2.5}", "`config.temperature`: Expected `float` <= 2"),
+        ("config: {temperature: .inf}", "`config.temperature`"),
+        ("config: {presencePenalty: -3}", "`config.presencePenalty`"),
+        ("config: {thinking: hard}", "`config.thinking`"),
+        ("config: {seed: true}", "`config.seed`"),
+        ("config: {max_tokens: 1, maxOutputTokens: 2}", "twice"),
+        ("output: {retries: many}", "`output.retries`"),
+        ("output: {retries: 11}", "`output.retries`"),
         ("config: 7", "the value in `config: 7` is of the wrong type"),
     ],
 )

@@ -207,23 +207,67 @@ async def test_what_does_not_pass_is_said_at_once(
     assert len(double.requests) == 1
 
 
+HALF = b'data: {"choices": [{"index": 0, "delta": {"content": "half"}}]}\n\n'
+
+
 @pytest.mark.parametrize(
     "raw",
     [
         b"<html>a proxy speaks</html>",
+        b'{"no": "stream"}',
+        b'data: {"no":"completion"}\n\n',
         b'data: {"no": "completion"}\n\ndata: [DONE]\n\n',
         b"data: {not json\n\n",
+        HALF + b"data: {not json\n\n",
+        b"data: [1, 2]\n\n",
+        b"data: null\n\n",
+        b'data: {"choices": [7]}\n\n',
+        b"data: \xff\n\n",
+        b"data: [DONE]\n\n",
         b"",
-        b'data: {"choices": [{"index": 0, "delta": {"content": "half"}}]}\n\n',
-        b'data: {"error": {"message": "overloaded"}}\n\n',
     ],
 )
-async def test_garbage_is_an_error_that_names_the_model(stage: Stage, double: OpenAIDouble, raw: bytes) -> None:
+@pytest.mark.parametrize("schema", ["", STATUS])
+async def test_what_cannot_be_read_is_asked_for_once_more(
+    stage: Stage, double: OpenAIDouble, raw: bytes, schema: str
+) -> None:
+    double.otherwise = lambda _: Reply(raw=raw)
+    outcome = await stage.play(MODEL + schema)
+    assert outcome.error is not None
+    assert (outcome.error.type, outcome.error.retryable) == (ErrorType.AGENT_ERROR, True)
+    assert "what openai/gpt-4o sent cannot be read, 2 times" in outcome.error.message
+    assert len(double.requests) == 2
+    assert stage.told.kinds.count("retry") == 1
+
+
+async def test_what_cannot_be_read_may_be_read_the_second_time(stage: Stage, double: OpenAIDouble) -> None:
+    double.script(Reply(raw=b"<html>a proxy speaks</html>"))
+    assert (await stage.play(MODEL)).output == "hello"
+
+
+@pytest.mark.parametrize("raw", [HALF, HALF + b"data: [DONE]\n\n", b'data: {"error": {"message": "overloaded"}}\n\n'])
+async def test_a_stream_that_breaks_off_may_pass(stage: Stage, double: OpenAIDouble, raw: bytes) -> None:
     double.otherwise = lambda _: Reply(raw=raw)
     outcome = await stage.play(MODEL)
     assert outcome.error is not None
     assert (outcome.error.type, outcome.error.retryable) == (ErrorType.AGENT_ERROR, True)
-    assert "gpt-4o" in outcome.error.message
+    assert "openai/gpt-4o did not answer, 5 times" in outcome.error.message
+    assert len(double.requests) == 5
+
+
+async def test_a_server_that_says_when_to_come_back_is_asked_then(stage: Stage, double: OpenAIDouble) -> None:
+    double.script(refused(429, "slow down", retry_after="1"))
+    assert (await stage.play(MODEL)).output == "hello"
+    (said,) = [facts["text"] for kind, _, facts in stage.told.facts if kind == "retry"]
+    assert said == "HTTP 429: slow down; again in 1.0 s"
+
+
+async def test_an_empty_answer_is_no_garbage(stage: Stage, double: OpenAIDouble) -> None:
+    double.otherwise = lambda _: Reply(text="")
+    outcome = await stage.play(MODEL + STATUS)
+    assert outcome.error is not None
+    assert outcome.error.type is ErrorType.VALIDATION
+    assert len(double.requests) == 3
 
 
 async def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis_jsonschema import from_schema
 
-from station.core.schema_comparison import Comparisons, Verdict, compare_schemas
+from station.core.schema_comparison import Comparisons, Verdict
 from station.core.schema_examples import examples
 from station.core.schema_references import without_references
 from station.core.schemas import compile_schema
@@ -59,7 +59,7 @@ CASES: list[tuple[str, Any, Any, Verdict]] = [
 
 @pytest.mark.parametrize(("name", "given_schema", "taken", "verdict"), CASES, ids=[case[0] for case in CASES])
 def test_verdict(name: str, given_schema: Any, taken: Any, verdict: Verdict) -> None:
-    found = compare_schemas(given_schema, taken)
+    found = Comparisons().of(given_schema, taken)
     assert found.verdict is verdict
     if verdict in (Verdict.MAY_FAIL, Verdict.OPTIONAL):
         example = json.loads(found.example)
@@ -106,7 +106,7 @@ def schemas(depth: int = 2) -> st.SearchStrategy[Any]:
 )
 @given(st.data(), schemas(), schemas())
 def test_no_value_contradicts_a_verdict(data: st.DataObject, given_schema: Any, taken: Any) -> None:
-    verdict = compare_schemas(given_schema, taken).verdict
+    verdict = Comparisons().of(given_schema, taken).verdict
     own, other = compile_schema(given_schema), compile_schema(taken)
     candidates = [value for one in (given_schema, taken) for value in _values(data, one)]
     for value in candidates:

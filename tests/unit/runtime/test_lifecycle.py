@@ -24,6 +24,23 @@ async def test_a_task_that_swallows_a_cancellation_is_ended() -> None:
     assert all(task.cancelled() for task in tasks)
 
 
+async def test_what_is_born_while_others_end_is_ended_too() -> None:
+    born: list[asyncio.Task[None]] = []
+
+    async def reconnecting() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            born.append(asyncio.create_task(deaf()))
+
+    first = asyncio.create_task(reconnecting())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        await lifecycle.end_rest()
+    assert first.cancelled()
+    assert [task.cancelled() for task in born] == [True]
+
+
 async def test_what_has_ended_stays_as_it_is() -> None:
     async def fails() -> None:
         raise ValueError("no")

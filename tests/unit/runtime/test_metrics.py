@@ -9,7 +9,9 @@ def test_limits_are_one_two_and_a_half_and_five() -> None:
 
 
 def test_a_metric_is_rendered_under_our_name_with_the_process_figures() -> None:
-    metrics.counter("tests_total", "Counts this test.", ["kind"]).labels(kind="unit").inc(2)
+    counter = metrics.counter("tests_total", "Counts this test.", ["kind"])
+    counter.labels(kind="unit").inc(2)
     text = metrics.render().decode()
+    metrics.REGISTRY.unregister(counter)  # it is none of ours, and other tests look at all of them
     assert 'station_tests_total{kind="unit"} 2.0' in text
     assert "process_resident_memory_bytes" in text

@@ -9,6 +9,8 @@ HUMAN_APPROVAL = "human.approval"
 SIGNAL_WAIT = "signal.wait"
 TIMER_WAIT = "timer.wait"
 ACTIONS = (AGENT_RUN, HUMAN_APPROVAL, SIGNAL_WAIT, TIMER_WAIT)
+TASK_NAMES = ("task", "userInput")
+"""The variables in which an agent is given its task, where its schema has them."""
 
 
 class ActionInput(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):

@@ -84,6 +84,8 @@ class Heartbeat(Wire):
     runner: str
     boot: Count
     steps: tuple[HeldStep, ...]
+    usages: tuple[Usage | None, ...] = ()
+    """What each has used so far, in order; empty where none has. It is all that is known when a runner dies."""
 
 
 class HeartbeatAnswer(Wire):

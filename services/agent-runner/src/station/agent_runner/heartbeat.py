@@ -62,7 +62,13 @@ class Heartbeats:
 
     async def _tell(self, chunk: Sequence[Held]) -> None:
         steps = tuple(held.reference() for held in chunk)
-        message = Heartbeat(runner=self._identity.runner, boot=self._identity.boot, steps=steps)
+        usages = tuple(held.meter.usage for held in chunk)
+        message = Heartbeat(
+            runner=self._identity.runner,
+            boot=self._identity.boot,
+            steps=steps,
+            usages=usages if any(usages) else (),
+        )
         try:
             answer = await self._scheduler.ask_once(subjects.STEP_HEARTBEAT, message, HeartbeatAnswer)
         except Unavailable:

@@ -4,9 +4,8 @@ from typing import Any
 
 from station.agent_runner.agent import Agent
 from station.agent_runner.failures import bad_input
+from station.contracts.actions import TASK_NAMES
 from station.core.schemas import violations
-
-TASK_NAMES = ("task", "userInput")
 
 
 def prepare(agent: Agent, task: str | None, variables: dict[str, Any]) -> dict[str, Any]:

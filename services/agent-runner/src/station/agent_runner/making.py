@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from station.agent_runner.agent import Agent
 from station.agent_runner.backends.registry import Backends
+from station.agent_runner.loop.config import model_settings, output_retries
 from station.agent_runner.prompts import PromptError, PromptFile, read_prompt
 from station.contracts.agents import AgentSummary, AgentVersion
 from station.core.schemas import Validator, check_schema, compile_schema
@@ -34,11 +35,13 @@ async def make_agent(source: Source, backends: Backends) -> Agent:
 
     Raises:
         PromptError: the text is no usable prompt.
-        Misconfigured: its backend cannot use its part of it.
+        Misconfigured: its backend cannot use its part of it, or no model could use its ``config``.
     """
     prompt = await read_prompt(source.text, PurePosixPath(source.where), source.partials)
     if "@" in prompt.name or prompt.name != prompt.name.strip():
         raise PromptError(f"the name {prompt.name!r} cannot be used: no `@` and no space around it")
+    model_settings(prompt.config)
+    output_retries(prompt.front_matter)
     backend = backends.find(prompt.model)
     digest = _own_digest(source.text, prompt.partials)
     return Agent(

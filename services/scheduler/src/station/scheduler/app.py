@@ -164,7 +164,7 @@ class Scheduler:
 
     def answerers(self, bus: Bus, database: Path) -> Answerers:
         """Give those who answer requests."""
-        spending = Spending(self.engine)
+        spending = Spending(self.engine, self.attempts)
         return Answerers(
             runs=self.runs,
             workflows=Workflows(self.definitions, self.reader, bus, self.now),
@@ -175,7 +175,6 @@ class Scheduler:
                 catalog=self.catalog,
                 runners=self.runners,
                 versions=self.versions,
-                spending=spending,
                 reader=self.reader,
             ),
             approvals=Approvals(self.engine, self.reader, self.idempotency, bus),

@@ -62,11 +62,6 @@ class Comparison(NamedTuple):
     """A value that does not fit, as JSON, perhaps cut short."""
 
 
-def compare_schemas(given: Any, taken: Any) -> Comparison:
-    """Compare two schemas that hold no references."""
-    return _compared(_text(given), _text(taken))
-
-
 class Comparisons:
     """The comparisons for one definition, which together cost no more than a bound; past it nothing is known."""
 

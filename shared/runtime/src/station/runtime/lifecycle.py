@@ -23,6 +23,7 @@ __all__ = ["Stop", "end", "fail", "run"]
 log = get_logger("lifecycle")
 _PR_SET_PDEATHSIG = 1
 _AGAIN_SECONDS = 0.2
+_REST_SECONDS = 5.0
 CRASH = 1
 BAD_SETTINGS = 2
 _NEW_OBJECTS_BETWEEN_COLLECTIONS = 20_000
@@ -62,6 +63,19 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
         _, left = await asyncio.wait(left, timeout=_AGAIN_SECONDS)
 
 
+async def end_rest(seconds: float = _REST_SECONDS) -> None:
+    """End every task but this one, also those that others make while they end.
+
+    The NATS client is one: a connection that is closed while it is being made anew may come to stand after that.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            while left := asyncio.all_tasks() - {asyncio.current_task()}:
+                await end(left)  # pyright: ignore[reportArgumentType]
+    except TimeoutError:
+        log.warning("tasks_left", tasks=[task.get_name() for task in asyncio.all_tasks()])
+
+
 def run(main: Callable[[Stop], Awaitable[None]]) -> int:
     """Run ``main`` until it returns. SIGINT and SIGTERM set ``stop``; a second one exits at once.
 
@@ -77,6 +91,13 @@ def run(main: Callable[[Stop], Awaitable[None]]) -> int:
 
 
 async def _supervised(main: Callable[[Stop], Awaitable[None]]) -> int:
+    try:
+        return await _outcome(main)
+    finally:
+        await end_rest()
+
+
+async def _outcome(main: Callable[[Stop], Awaitable[None]]) -> int:
     stop = Stop()
     _current.set(stop)
     loop = asyncio.get_running_loop()

@@ -10,8 +10,9 @@ from pydantic_ai.exceptions import ToolFailed
 from station.agent_runner.agent import Agent
 from station.agent_runner.backends.protocol import AgentCall
 from station.agent_runner.failures import AttemptFailed
-from station.agent_runner.inputs import TASK_NAMES, prepare
+from station.agent_runner.inputs import prepare
 from station.agent_runner.outputs import interpret
+from station.contracts.actions import TASK_NAMES
 from station.contracts.errors import ErrorType
 
 MAX_DEPTH = 5

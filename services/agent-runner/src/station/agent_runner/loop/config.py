@@ -1,17 +1,21 @@
-"""``config`` of an agent's file: what is said to its model. A name that is not known is a mistake, never ignored."""
+"""``config`` of an agent's file: what is said to its model. A name that is not known is a mistake, never ignored.
+
+The rule: it is checked whatever runs the agent, so that a file means the same when its ``model`` is changed.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from station.agent_runner.backends.protocol import Misconfigured
 
-_NUMBER = Annotated[float, Meta(ge=0)]
+_TEMPERATURE = Annotated[float, Meta(ge=0, le=2)]
+_PENALTY = Annotated[float, Meta(ge=-2, le=2)]
 _COUNT = Annotated[int, Meta(ge=1)]
 
 
@@ -22,17 +26,17 @@ class _Knob(Struct, frozen=True):
 
 
 _KNOBS: Mapping[str, _Knob] = {
-    "temperature": _Knob("temperature", _NUMBER),
+    "temperature": _Knob("temperature", _TEMPERATURE),
     "topP": _Knob("top_p", Annotated[float, Meta(ge=0, le=1)]),
     "topK": _Knob("top_k", _COUNT),
     "maxOutputTokens": _Knob("max_tokens", _COUNT),
     "maxTokens": _Knob("max_tokens", _COUNT),
     "stopSequences": _Knob("stop_sequences", list[str]),
     "seed": _Knob("seed", int),
-    "presencePenalty": _Knob("presence_penalty", float),
-    "frequencyPenalty": _Knob("frequency_penalty", float),
+    "presencePenalty": _Knob("presence_penalty", _PENALTY),
+    "frequencyPenalty": _Knob("frequency_penalty", _PENALTY),
     "parallelToolCalls": _Knob("parallel_tool_calls", bool),
-    "thinking": _Knob("thinking", bool | str),
+    "thinking": _Knob("thinking", bool | Literal["minimal", "low", "medium", "high", "xhigh", "max"]),
 }
 NAMES = tuple(_KNOBS)
 

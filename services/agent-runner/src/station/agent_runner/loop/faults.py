@@ -33,6 +33,10 @@ class CutOff(Exception):
     """The answer ended before its end."""
 
 
+class Unreadable(Exception):
+    """What came is not what a server of that kind sends."""
+
+
 def passes(error: Exception) -> bool:
     """Whether the same request may succeed a little later."""
     if isinstance(error, ModelQuotaExceededError):
@@ -45,6 +49,22 @@ def passes(error: Exception) -> bool:
     )
 
 
+def is_unreadable(error: Exception, *, heard: bool) -> bool:
+    """Whether an error of a stream means that it was never one; ``heard``: something that makes sense had come."""
+    if isinstance(error, ModelAPIError):
+        # Without a kind and a cause: it ended too early, and of nothing that is no early end.
+        cause = error.__cause__ or error.__context__
+        return type(error) is ModelAPIError and (isinstance(cause, ValueError) or (cause is None and not heard))
+    return type(error) is UnexpectedModelBehavior or not isinstance(error, AgentRunError | AttemptFailed | CutOff)
+
+
+def most_tries(error: Exception, tries: int) -> int:
+    """How often a request is sent at most that ends so, where what may pass is sent ``tries`` times."""
+    if isinstance(error, Unreadable):
+        return min(2, tries)
+    return tries if passes(error) else 1
+
+
 def asked_pause(error: Exception) -> float | None:
     """Seconds that the provider asks to wait; None if it says nothing."""
     return error.retry_after if isinstance(error, ModelAPIError) else None
@@ -54,7 +74,7 @@ def reason(error: Exception) -> str:
     """What happened, short: for progress and as the end of a message."""
     if isinstance(error, ModelHTTPError):
         return f"HTTP {error.status_code}: {_said(error)}"
-    if isinstance(error, AgentRunError | CutOff):
+    if isinstance(error, AgentRunError | CutOff | Unreadable):
         return _short(str(error))
     return f"{type(error).__name__}: {_short(str(error))}"
 
@@ -102,7 +122,7 @@ _BUSY = _Verdict("{model} did not answer{times} ({why})", retryable=True)
 _REFUSED = _Verdict(
     "{model} refused the request ({why}); look at `model`, `config` and the schemas of the agent's file"
 )
-_UNREADABLE = _Verdict("what {model} sent cannot be read ({why}); is it a server of that kind?", retryable=True)
+_UNREADABLE = _Verdict("what {model} sent cannot be read{times} ({why}); is it a server of that kind?", retryable=True)
 
 
 def failure(error: Exception, model: str, *, tries: int = 1) -> AttemptFailed:

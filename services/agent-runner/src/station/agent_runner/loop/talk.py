@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 from opentelemetry.trace import SpanKind
-from pydantic_ai.exceptions import AgentRunError
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
@@ -34,7 +33,7 @@ from pydantic_ai.settings import ModelSettings
 from station.agent_runner.backends.protocol import AgentCall
 from station.agent_runner.failures import AttemptFailed, agent_error, too_large
 from station.agent_runner.loop.equipment import Equipment
-from station.agent_runner.loop.faults import CutOff, asked_pause, failure, passes, reason
+from station.agent_runner.loop.faults import CutOff, Unreadable, asked_pause, failure, is_unreadable, most_tries, reason
 from station.agent_runner.loop.outputs import Wanted
 from station.agent_runner.loop.spans import Open
 from station.agent_runner.outputs import json_in
@@ -162,22 +161,34 @@ class Talk(WrapperModel):
         model_settings: ModelSettings | None,
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
-        size = 0
-        agent = self._call.agent.name
-        async with self.wrapped.request_stream(messages, model_settings, model_request_parameters) as stream:
-            async for event in stream:
-                said = _said(event)
-                if said is None:
-                    continue
-                size += len(said)
-                if size > self._call.max_output_bytes:
-                    raise too_large(f"what the model of agent {agent!r} says", limit=self._call.max_output_bytes)
-                if said and _is_text(event):
-                    self._call.progress.say("text", agent=agent, text=said)
-            response = stream.get()
+        heard = False
+        try:
+            async with self.wrapped.request_stream(messages, model_settings, model_request_parameters) as stream:
+                size = 0
+                async for event in stream:
+                    heard = True
+                    size = self._hear(event, size)
+                response = stream.get()
+        except Exception as error:
+            if isinstance(self.wrapped, FunctionModel) or not is_unreadable(error, heard=heard):
+                raise
+            raise Unreadable(reason(error)) from error
         if response.state == "incomplete" or not (_is_ended(response) or isinstance(self.wrapped, FunctionModel)):
             raise CutOff("the stream ended before the answer did")
         return response
+
+    def _hear(self, event: object, size: int) -> int:
+        """Pass on what is said; the size of all that was said so far."""
+        said = _said(event)
+        if said is None:
+            return size
+        agent, limit = self._call.agent.name, self._call.max_output_bytes
+        size += len(said)
+        if size > limit:
+            raise too_large(f"what the model of agent {agent!r} says", limit=limit)
+        if said and _is_text(event):
+            self._call.progress.say("text", agent=agent, text=said)
+        return size
 
     def _count(self, response: ModelResponse, span: Open) -> None:
         used = response.usage
@@ -211,15 +222,15 @@ class Talk(WrapperModel):
 
     def _pause(self, error: Exception, tried: int, elapsed: float) -> float | None:
         """Seconds until the next try; None if there is none."""
-        if not passes(error) or tried >= self._pace.tries:
+        if tried >= most_tries(error, self._pace.tries):
             return None
         asked = asked_pause(error)
         pause = self._pace.first_pause * 2 ** (tried - 1) * random.uniform(0.8, 1.2) if asked is None else asked  # noqa: S311 - spreads load, hides nothing
         return pause if elapsed + pause <= self._pace.seconds else None
 
     def _failed(self, error: Exception, tries: int) -> AttemptFailed:
-        if not isinstance(error, (AgentRunError, CutOff)):
-            log.warning("model_answer_unreadable", model=self._model, kind=type(error).__name__, detail=str(error))
+        if isinstance(error, Unreadable):
+            log.warning("model_answer_unreadable", model=self._model, detail=str(error))
         return failure(error, self._model, tries=tries)
 
 

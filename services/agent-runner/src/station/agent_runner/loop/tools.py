@@ -6,10 +6,9 @@ the same when the attempt is executed again. What goes wrong with a tool is told
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -28,7 +27,7 @@ from station.agent_runner.loop.children import arguments_of, call_child
 from station.agent_runner.loop.equipment import Equipment
 from station.agent_runner.loop.talk import Talk
 from station.agent_runner.mcp.allowed import AllowedTool, allowed_tools
-from station.agent_runner.mcp.calling import call_tool, unavailable
+from station.agent_runner.mcp.calling import call_tool, told, unavailable
 from station.agent_runner.mcp.servers import McpServers
 from station.agent_runner.mcp.tool import McpUnavailable
 from station.contracts.errors import ErrorType
@@ -80,22 +79,6 @@ async def tools_of(call: AgentCall, equipment: Equipment) -> dict[str, Tool]:
     return {safe_name(tool.name): tool for tool in tools}
 
 
-@contextlib.contextmanager
-def _told(call: AgentCall, tool: str, number: str, arguments: dict[str, Any]) -> Generator[list[Any]]:
-    """Tell whoever watches of a call, and of its end; the result goes into the list."""
-    results: list[Any] = []
-    why = "stopped"
-    call.progress.say("tool_call", agent=call.agent.name, tool=tool, call_id=number, arguments=arguments)
-    try:
-        yield results
-    except (ToolFailed, AttemptFailed) as error:
-        why = str(error)
-        raise
-    finally:
-        said, failed = (results[0], False) if results else (why, True)
-        call.progress.say("tool_result", agent=call.agent.name, tool=tool, call_id=number, result=said, is_error=failed)
-
-
 class Tools(AbstractToolset[object]):
     """The tools of one attempt, as the model library takes them."""
 
@@ -134,7 +117,7 @@ class Tools(AbstractToolset[object]):
             problems = violations(used.validator, tool_args)
             words = "; ".join(f"{problem.path or 'the whole'}: {problem.message}" for problem in problems)
             said = f"the arguments break the schema of {used.name}: {words}; nothing was called"
-            with _told(self._call, used.name, number, tool_args):
+            with told(self._call, used.name, number, tool_args):
                 raise ToolFailed(said)
         with self._equipment.spans.open(
             f"execute_tool {used.name}",
@@ -182,9 +165,10 @@ async def _child_tool(call: AgentCall, name: str) -> Tool:
 
     async def use(arguments: dict[str, Any], number: str, traceparent: str | None) -> Any:
         await call.meter.before_call(tool=True)
-        with _told(call, name, number, arguments) as results:
-            results.append(await call_child(call, child, arguments, number, traceparent))
-        return results[0]
+        with told(call, name, number, arguments) as ending:
+            result = await call_child(call, child, arguments, number, traceparent)
+            ending.came(result)
+        return result
 
     return Tool(
         name=name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Generator
 from typing import Any
 
 from msgspec import UNSET
@@ -19,6 +20,35 @@ STEP = "station/stepId"
 TRACEPARENT = "traceparent"
 
 
+class Ending:
+    """How a call of a tool ended; nothing else is known until it has."""
+
+    def __init__(self) -> None:
+        self.said: Any = "stopped"
+        self.is_error = True
+
+    def came(self, result: Any, *, is_error: bool = False) -> None:
+        """Note what was answered."""
+        self.said, self.is_error = result, is_error
+
+
+@contextlib.contextmanager
+def told(call: AgentCall, tool: str, number: str, arguments: dict[str, Any]) -> Generator[Ending]:
+    """Tell whoever watches of a call, and of its end: also of one that was cancelled."""
+    ending = Ending()
+    agent = call.agent.name
+    call.progress.say("tool_call", agent=agent, tool=tool, call_id=number, arguments=arguments)
+    try:
+        yield ending
+    except Exception as error:
+        ending.came(str(error), is_error=True)
+        raise
+    finally:
+        call.progress.say(
+            "tool_result", agent=agent, tool=tool, call_id=number, result=ending.said, is_error=ending.is_error
+        )
+
+
 async def call_tool(
     servers: McpServers, call: AgentCall, server: str, tool: str, arguments: dict[str, Any], *, number: str
 ) -> ToolResult:
@@ -27,16 +57,13 @@ async def call_tool(
     Raises:
         AttemptFailed: a budget is used up, or the server cannot be had; not for what the tool itself says.
     """
-    agent, name = call.agent.name, full_name(server, tool)
     await call.meter.before_call(tool=True)
-    call.progress.say("tool_call", agent=agent, tool=name, call_id=number, arguments=arguments)
-    try:
-        result = await servers.call(call.agent.environment, server, tool, arguments, meta=_meta(call, number))
-    except McpUnavailable as error:
-        call.progress.say("tool_result", agent=agent, tool=name, call_id=number, result=str(error), is_error=True)
-        raise unavailable(error) from error
-    said = result.text if result.structured is UNSET else result.structured
-    call.progress.say("tool_result", agent=agent, tool=name, call_id=number, result=said, is_error=result.is_error)
+    with told(call, full_name(server, tool), number, arguments) as ending:
+        try:
+            result = await servers.call(call.agent.environment, server, tool, arguments, meta=_meta(call, number))
+        except McpUnavailable as error:
+            raise unavailable(error) from error
+        ending.came(result.text if result.structured is UNSET else result.structured, is_error=result.is_error)
     return result
 
 

@@ -6,12 +6,14 @@ with a clock that nobody sets. Dispatch back-off and lease are two things: an at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
 
 import msgspec
 
 from station.contracts.actions import AGENT_RUN
 from station.contracts.statuses import StepStatus
+from station.contracts.usage import Usage
 from station.contracts.work import HeldStep, StepRef
 from station.core.messages import HandOutAgain
 from station.core.run import Step
@@ -45,6 +47,8 @@ class Lease(msgspec.Struct):
     runner: str
     expires_at: int
     """By the steady clock."""
+    usage: Usage | None = None
+    """What the runner has told of it so far."""
 
 
 class Dispatch(msgspec.Struct):
@@ -98,16 +102,23 @@ class Attempts:
             for step_id in run.open:
                 self.dispatches.pop((run.run_id, step_id), None)
 
-    def extend(self, held: Iterable[HeldStep]) -> tuple[HeldStep, ...]:
+    def extend(self, held: Sequence[HeldStep], usages: Sequence[Usage | None] = ()) -> tuple[HeldStep, ...]:
         """Renew the leases of a heartbeat, and give those that are no longer the sender's."""
         until, lost = self._steady() + self.lease_ms, list[HeldStep]()
-        for step in held:
-            lease = self.leases.get((step.run_id, step.step_id))
-            if lease is None or lease.token != step.token or lease.attempt != step.attempt:
+        for step, usage in zip_longest(held, usages[: len(held)]):
+            lease = self.lease_of(step)
+            if lease is None:
                 lost.append(step)
             else:
                 lease.expires_at = until
+                lease.usage = usage or lease.usage
         return tuple(lost)
+
+    def lease_of(self, held: HeldStep) -> Lease | None:
+        """Give the lease under which a runner holds an attempt; None if it does not."""
+        lease = self.leases.get((held.run_id, held.step_id))
+        mine = lease is not None and lease.token == held.token and lease.attempt == held.attempt
+        return lease if mine else None
 
     def expired(self) -> list[tuple[str, HandOutAgain]]:
         """Give the message for every lease that has run out; each comes again in a while if nothing comes of it."""
@@ -201,4 +212,4 @@ class Attempts:
 
 
 def _again(step_id: str, lease: Lease, reason: str) -> HandOutAgain:
-    return HandOutAgain(step_id=step_id, attempt=lease.attempt, token=lease.token, reason=reason)
+    return HandOutAgain(step_id=step_id, attempt=lease.attempt, token=lease.token, reason=reason, usage=lease.usage)

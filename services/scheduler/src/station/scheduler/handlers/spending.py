@@ -1,75 +1,59 @@
 """Says whether a metered attempt may make another call, while others spend from the same budget.
 
-What attempts under way have used is known from their own questions, and lives in memory: after a restart each tells its
-whole sum with its next question. What they used in the end is in their reports.
+What attempts under way have used stands on their leases, in memory: after a restart each tells its whole sum with its
+next question or heartbeat. What they used in the end is in their outcomes, or in the note that they were handed out
+anew.
 """
 
 from __future__ import annotations
 
 from station.contracts.usage import Usage
-from station.contracts.work import SpendAnswer, SpendStep, StepResult
+from station.contracts.work import SpendAnswer, SpendStep
 from station.core.run import Run
 from station.core.spending import left, total, used_up
 from station.runtime.rpc import RpcContext, refuse
+from station.scheduler.engine.attempts import Attempts
 from station.scheduler.engine.engine import Engine
 from station.scheduler.engine.loading import UnknownRun
 
-Attempt = tuple[str, int, int]
-"""Step, attempt, token."""
 ONE_CALL = Usage(tool_calls=1)
 
 
 class Spending:
-    """What attempts under way have used, by run."""
+    """Answers for the budgets of runs."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, attempts: Attempts) -> None:
         self._engine = engine
-        self._under_way: dict[str, dict[Attempt, Usage]] = {}
+        self._attempts = attempts
 
     async def spend(self, request: SpendStep, _: RpcContext) -> SpendAnswer:
         """Note what an attempt has used, and answer whether its run may use more."""
-        held = request.step
         try:
-            slot = await self._engine.ready(held.run_id)
+            slot = await self._engine.ready(request.step.run_id)
         except UnknownRun:
             raise _lost(request) from None
-        run, attempt = slot.run, (held.step_id, held.attempt, held.token)
-        if not _holds(run, attempt):
-            self.forget(held.run_id, attempt)
+        lease = self._attempts.lease_of(request.step)
+        if lease is None:
             raise _lost(request)
-        under_way = self._under_way.setdefault(held.run_id, {})
-        under_way[attempt] = request.usage
-        for other in [other for other in under_way if not _holds(run, other)]:
-            del under_way[other]
+        lease.usage = request.usage
         limits = slot.program.definition.budget
         if limits is None:
             return SpendAnswer()
-        used = run.usage
-        for usage in under_way.values():
-            used = total(used, usage)
-        exceeded = used_up(left(limits, None), used or Usage(), whose="the run", tool=request.tool)
+        used = self._used(slot.run) or Usage()
+        exceeded = used_up(left(limits, None), used, whose="the run", tool=request.tool)
         if exceeded is None and request.tool:
             # A call that is allowed is made: branches that ask before it is over must see it.
-            under_way[attempt] = total(request.usage, ONE_CALL) or ONE_CALL
+            lease.usage = total(request.usage, ONE_CALL)
         return SpendAnswer(exceeded=exceeded)
 
-    def reported(self, result: StepResult) -> None:
-        """Note that what an attempt used is in the run's own sum from here on."""
-        self.forget(result.run_id, (result.step_id, result.attempt, result.token))
-
-    def forget(self, run_id: str, attempt: Attempt) -> None:
-        """Forget an attempt."""
-        under_way = self._under_way.get(run_id)
-        if under_way is not None:
-            under_way.pop(attempt, None)
-            if not under_way:
-                del self._under_way[run_id]
-
-
-def _holds(run: Run, attempt: Attempt) -> bool:
-    step_id, number, token = attempt
-    step = run.open.get(step_id)
-    return step is not None and step.attempt == number and step.token == token
+    def _used(self, run: Run) -> Usage | None:
+        """What the run has used: what is recorded, and what attempts under way have told."""
+        used = run.usage
+        for step in run.open.values():
+            lease = self._attempts.leases.get((run.run_id, step.step_id))
+            if lease is not None and lease.token == step.token:
+                used = total(used, lease.usage)
+        return used
 
 
 def _lost(request: SpendStep) -> Exception:

@@ -36,7 +36,6 @@ from station.scheduler.engine.reconcile import Reconcile
 from station.scheduler.handlers import refusals
 from station.scheduler.handlers.catalog import Catalog
 from station.scheduler.handlers.runners import Runners
-from station.scheduler.handlers.spending import Spending
 from station.scheduler.handlers.versions import Versions
 from station.scheduler.store.reader import Reader
 
@@ -69,7 +68,6 @@ class StepRequests:
         catalog: Catalog,
         runners: Runners,
         versions: Versions,
-        spending: Spending,
         reader: Reader,
     ) -> None:
         self._engine = engine
@@ -78,7 +76,6 @@ class StepRequests:
         self._catalog = catalog
         self._runners = runners
         self._versions = versions
-        self._spending = spending
         self._reader = reader
 
     async def claim(self, request: ClaimSteps, _: RpcContext) -> Claims:
@@ -110,7 +107,7 @@ class StepRequests:
 
     async def heartbeat(self, request: Heartbeat, _: RpcContext) -> HeartbeatAnswer:
         """Renew leases, and tell which are lost."""
-        return HeartbeatAnswer(lost=self._attempts.extend(request.steps))
+        return HeartbeatAnswer(lost=self._attempts.extend(request.steps, request.usages))
 
     async def report(self, request: ReportResults, _: RpcContext) -> ReportAnswer:
         """Take outcomes; all of them in one transaction."""
@@ -122,8 +119,6 @@ class StepRequests:
             wants -= len(next_ids)
             reports.append((result.run_id, _report(result, runner, next_ids, environments)))
         answers = await self._engine.submit_many(reports)
-        for result in request.results:
-            self._spending.reported(result)
         if environments:
             await self._void_if_outdated(request.runner, request.boot)
         verdicts: list[Verdict] = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from station.contracts.actions import AGENT_RUN
+from station.contracts.actions import AGENT_RUN, TASK_NAMES
 from station.core.checks.agents import AgentInfo
 from station.core.checks.sources import Here, Source, Sources
 from station.core.codes import Code
@@ -18,9 +18,6 @@ from station.core.schema_references import without_references
 from station.core.shape_fit import fit, is_plain_object, joined, member_fit, missing
 from station.core.shapes import UNKNOWN, Member, Presence, Record, Sequence, Shape, Text, either, literal
 from station.core.templates import TemplateError, parse_template
-
-TASK_NAMES = ("task", "userInput")
-"""The variables in which an agent is given the task, where its schema has them."""
 
 
 class AgentInputs:
