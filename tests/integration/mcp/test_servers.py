@@ -12,7 +12,7 @@ import psutil
 import pytest
 from msgspec import UnsetType
 
-from station.agent_runner.mcp import connection
+from station.agent_runner.mcp import connection, session
 from station.agent_runner.mcp.servers import McpServers
 from station.agent_runner.mcp.tool import McpUnavailable, ToolResult
 from station.agent_runner.redaction import Redactor
@@ -204,6 +204,18 @@ async def test_closing_while_a_server_starts_leaves_no_process(root: Path, tmp_p
     await servers.close()
     assert not psutil.pid_exists(pid)
     await asyncio.wait({asking})
+
+
+async def test_a_program_that_never_speaks_is_ended_and_not_said_to_have_ended(
+    servers: McpServers, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "START_SECONDS", 0.5)
+    pipe = tmp_path / "pid"
+    code = f"import os, time; open({str(pipe)!r}, 'w').write(str(os.getpid())); time.sleep(3600)"
+    write_servers(root, tools={**program(), "args": ["-c", code]})
+    said = await lost(servers)
+    assert "cannot be started: it did not begin to speak within 0.5 s; it wrote nothing to stderr" in said
+    assert not pipe.exists() or not psutil.pid_exists(int(pipe.read_text()))
 
 
 async def test_a_program_sees_little_of_the_runner(

@@ -226,3 +226,24 @@ def test_files_are_read_again_when_they_change(tmp_path: Path) -> None:
     assert list(servers.configured(ENVIRONMENT).servers) == ["one"]
     (tmp_path / ENVIRONMENT / "variables.yml").write_text("COMMAND: run\n")
     assert list(servers.configured(ENVIRONMENT).servers) == ["one", "two"]
+
+
+def test_a_file_that_is_half_written_takes_nothing_away(tmp_path: Path) -> None:
+    write(tmp_path, one={"command": "${COMMAND}"})
+    variables = tmp_path / ENVIRONMENT / "variables.yml"
+    variables.write_text("COMMAND: run\n")
+    servers = McpServers(tmp_path, variables={})
+    whole = servers.configured(ENVIRONMENT).servers
+    assert list(whole) == ["one"]
+    write_text(tmp_path, '{"mcpServers": {"one": ')
+    variables.write_text("COMMAND: [run")
+    half = servers.configured(ENVIRONMENT)
+    assert half.servers == whole
+    assert [problem.code for problem in half.problems] == ["variables_invalid", "mcp_config_invalid"]
+    assert all("what it said before counts until then" in problem.message for problem in half.problems)
+    (tmp_path / ENVIRONMENT / "mcp-servers" / "a.json").unlink()
+    assert servers.configured(ENVIRONMENT).names == []
+    write_text(tmp_path, "{")
+    again = servers.configured(ENVIRONMENT)
+    assert again.names == []
+    assert not any("before" in problem.message for problem in again.problems if problem.code == "mcp_config_invalid")

@@ -76,9 +76,36 @@ async def test_a_script_without_calls_may_be_done_again(stage: Stage) -> None:
     assert (await stage.play(HELPER)).repeatable
 
 
-async def test_a_call_of_what_is_not_there_is_told_to_the_model(stage: Stage) -> None:
-    outcome = await stage.play("model: scripted\nscripted: [{calls: [{tool: nobody}], answer: done}]")
-    assert outcome.output == "done"
+@pytest.mark.parametrize(
+    ("allowed", "hint"),
+    [
+        ("", "add it there, or remove the call"),
+        ("agents: [helper]", "did you mean 'helper'?"),
+        ('tools: ["near__*"]', "add it there"),
+        ("mcpServers: [helpers]", "add it there"),
+    ],
+)
+async def test_a_call_that_the_file_does_not_allow_is_a_problem_of_the_file(
+    tmp_path: Path, allowed: str, hint: str
+) -> None:
+    write_agent(tmp_path, "helper", f"---\n{HELPER}---\n")
+    text = (
+        f"---\nmodel: scripted\n{allowed}\nscripted: [{{answer: 1}}, {{calls: [[{{tool: helpr}}]], answer: 2}}]\n---\n"
+    )
+    write_agent(tmp_path, "subject", text)
+    (problem,) = (await load_catalog(tmp_path, all_backends())).problems
+    assert problem.path == "test/agents/subject.prompt"
+    assert "`scripted[1].calls` calls 'helpr', which is not among" in problem.message
+    assert hint in problem.message
+
+
+@pytest.mark.parametrize(
+    "allowed", ['tools: ["near__*"]', "tools: [near__add]", "mcpServers: [near]", 'tools: ["n*__a??"]']
+)
+async def test_calls_of_tools_that_the_file_allows_are_none(tmp_path: Path, allowed: str) -> None:
+    text = f"---\nmodel: scripted\n{allowed}\nscripted: [{{calls: [{{tool: near__add}}], answer: 1}}]\n---\n"
+    write_agent(tmp_path, "subject", text)
+    assert (await load_catalog(tmp_path, all_backends())).problems == ()
 
 
 async def test_a_budget_of_tool_calls_holds(stage: Stage) -> None:

@@ -19,7 +19,10 @@ from station.agent_runner.backends.protocol import AgentCall, Answer, Misconfigu
 from station.agent_runner.failures import FINAL, AttemptFailed, agent_error
 from station.agent_runner.late_import import late_import
 from station.agent_runner.loop.equipment import Equipment
+from station.agent_runner.mcp.allowed import covers
+from station.agent_runner.mcp.tool import full_name
 from station.contracts.errors import ErrorType, StepError
+from station.core.findings import near_names
 
 MAX_PATTERN = 1000
 MAX_TASK = 10_000
@@ -81,6 +84,8 @@ class ScriptedBackend:
             entries = msgspec.convert(front_matter["scripted"], tuple[Entry, ...])
         except msgspec.ValidationError as error:
             raise Misconfigured(f"`scripted`: {error}") from error
+        for index, entry in enumerate(entries):
+            _check_calls(entry, index, front_matter)
         return tuple(_line(entry, index) for index, entry in enumerate(entries))
 
     def clean_up(self) -> None:
@@ -119,6 +124,25 @@ class ScriptedBackend:
             f"no entry of the script in {call.agent.summary.source_file} matches this task and these variables, "
             "or those that match are used up; add an entry without `when` and `times` to answer everything else"
         )
+
+
+def _check_calls(entry: Entry, index: int, front_matter: Mapping[str, Any]) -> None:
+    """A call of what the file does not allow could never be made, and the script would answer as if it had been."""
+    agents: list[str] = front_matter.get("agents") or []
+    patterns: list[str] = [
+        *(front_matter.get("tools") or ()),
+        *(full_name(server, "*") for server in front_matter.get("mcpServers") or ()),
+    ]
+    for turn in entry.calls:
+        for call in (turn,) if isinstance(turn, ScriptedCall) else turn:
+            if call.tool in agents or any(covers(pattern, call.tool) for pattern in patterns):
+                continue
+            near = near_names(call.tool, [*agents, *patterns])
+            hint = f"did you mean {near[0]!r}?" if near else "add it there, or remove the call"
+            raise Misconfigured(
+                f"`scripted[{index}].calls` calls {call.tool!r}, "
+                f"which is not among `tools`, `mcpServers` and `agents` of the file; {hint}"
+            )
 
 
 def _line(entry: Entry, index: int) -> _Line:

@@ -15,6 +15,7 @@ import msgspec
 from opentelemetry.trace import SpanKind
 from pydantic_ai.messages import (
     ModelMessage,
+    ModelRequest,
     ModelResponse,
     PartDeltaEvent,
     PartStartEvent,
@@ -22,6 +23,7 @@ from pydantic_ai.messages import (
     TextPartDelta,
     ToolCallPart,
     ToolCallPartDelta,
+    ToolReturnPart,
 )
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.function import FunctionModel
@@ -80,6 +82,7 @@ class Talk(WrapperModel):
         Raises:
             AttemptFailed: a budget is used up, there were too many turns, or the model does not answer.
         """
+        self._tell_refused(messages)
         self._turns += 1
         if self._turns > self.max_turns:
             agent = self._call.agent.name
@@ -115,6 +118,24 @@ class Talk(WrapperModel):
                 f'write its price into the file that STATION_PRICES_FILE names, as "{self._model}": '
                 '{"inputPerMillion": …, "outputPerMillion": …}; nothing was sent'
             )
+
+    def _tell_refused(self, messages: list[ModelMessage]) -> None:
+        """Calls that were not made, of a tool that is not there or with arguments that are no object, are told, too."""
+        if not messages or not isinstance(messages[-1], ModelRequest):
+            return
+        said = messages[-2].parts if len(messages) > 1 else ()
+        agent = self._call.agent.name
+        arguments = {part.tool_call_id: part.args for part in said if isinstance(part, ToolCallPart)}
+        for part in messages[-1].parts:
+            # Those that were made have used up their number.
+            if isinstance(part, ToolReturnPart) and self._numbers.get(part.tool_call_id):
+                facts = {"tool": part.tool_name, "call_id": self.number(part.tool_call_id)}
+                given = arguments.get(part.tool_call_id)
+                found, value = json_in(given) if isinstance(given, str) else (True, given)
+                self._call.progress.say("tool_call", agent=agent, **facts, arguments=value if found else given)
+                self._call.progress.say(
+                    "tool_result", agent=agent, **facts, result=part.model_response_str(), is_error=True
+                )
 
     async def _try(
         self,

@@ -67,6 +67,13 @@ async def allowed_tools(servers: McpServers, agent: Agent) -> tuple[AllowedTool,
     return tuple(found.values())
 
 
+def covers(pattern: str, name: str) -> bool:
+    """Whether a full name, of a tool that need not be there, is among those that a pattern stands for."""
+    wanted, _, tool_pattern = pattern.partition(SEPARATOR)
+    server, separator, tool = name.partition(SEPARATOR)
+    return bool(separator) and fnmatchcase(server, wanted) and fnmatchcase(tool, tool_pattern)
+
+
 def check_tools(servers: McpServers, agent: Agent) -> Checked:
     """Compare what an agent's file says with what is known of the servers now; nobody is asked."""
     problems: list[Problem] = []

@@ -88,14 +88,19 @@ def stamp(root: Path, environment: str) -> tuple[object, ...]:
 
 
 def read_servers(
-    root: Path, environment: str, variables: Mapping[str, str], learn: Callable[[str], None] = lambda _: None
+    root: Path,
+    environment: str,
+    variables: Mapping[str, str],
+    learn: Callable[[str], None] = lambda _: None,
+    kept: dict[Path, object] | None = None,
 ) -> Servers:
     """Read what one environment has. Never fails: what cannot be read becomes a problem.
 
     ``variables`` are the runner's own, for names that ``variables.yml`` does not have. ``learn`` is told each secret.
+    ``kept`` holds what each file said when it could be read last, and is kept up to date: that counts while it cannot.
     """
     folder = root.absolute() / environment
-    reading = _Reading(environment, folder, learn)
+    reading = _Reading(environment, folder, learn, {} if kept is None else kept)
     own = reading.variables()
     for name, (where, settings) in reading.entries().items():
         reading.take(name, where, settings, _Resolving(name, own, variables, learn))
@@ -105,13 +110,14 @@ def read_servers(
 class _Reading:
     """What was found so far in one environment."""
 
-    def __init__(self, environment: str, folder: Path, learn: Callable[[str], None]) -> None:
+    def __init__(self, environment: str, folder: Path, learn: Callable[[str], None], kept: dict[Path, object]) -> None:
         self.servers: dict[str, Server] = {}
         self.unusable: dict[str, str] = {}
         self.problems: list[Problem] = []
         self._environment = environment
         self._folder = folder
         self._learn = learn
+        self._kept = kept
 
     def variables(self) -> dict[str, str]:
         """The variables of the environment's own file."""
@@ -119,17 +125,18 @@ class _Reading:
         try:
             content = file.read_bytes()
         except FileNotFoundError:
+            self._kept.pop(file, None)
             return {}
         except OSError as error:
-            self._problem("variables_invalid", file, f"the file cannot be read: {error.strerror}")
-            return {}
+            self._problem("variables_invalid", file, f"the file cannot be read: {error.strerror}{self._still(file)}")
+            return self._texts(file, self._kept.get(file))
         try:
-            found: object = msgspec.yaml.decode(content)
+            self._kept[file] = msgspec.yaml.decode(content)
         except (msgspec.DecodeError, UnicodeDecodeError):
             # What the parser says quotes the text around the mistake: it may be a secret.
-            self._problem("variables_invalid", file, "the file is no YAML", "write one `NAME: value` a line")
-            return {}
-        return self._texts(file, found)
+            message = f"the file is no YAML{self._still(file)}"
+            self._problem("variables_invalid", file, message, "write one `NAME: value` a line")
+        return self._texts(file, self._kept.get(file))
 
     def _texts(self, file: Path, found: object) -> dict[str, str]:
         if found is None:
@@ -152,30 +159,34 @@ class _Reading:
         """Settings by name, with their files; a name that two files have is unusable."""
         found: dict[str, tuple[Path, object]] = {}
         twice: dict[str, list[Path]] = {}
-        for file in _files(self._folder):
+        files = _files(self._folder)
+        for gone in [file for file in self._kept if file.parent == self._folder / FOLDER and file not in files]:
+            del self._kept[gone]
+        for file in files:
             for name, settings in self._file(file).items():
                 if name in found:
                     twice.setdefault(name, [found[name][0]]).append(file)
                 else:
                     found[name] = (file, settings)
-        for name, files in twice.items():
+        for name, claimants in twice.items():
             del found[name]
-            words = " and ".join(self._where(file) for file in files)
+            words = " and ".join(self._where(file) for file in claimants)
             message = f"{words} both define the MCP server {name!r}; neither is used"
-            for file in files:
+            for file in claimants:
                 self._problem("duplicate_mcp_server", file, message, "rename or remove one of them")
             self.unusable[name] = f"{words} both define it"
         return found
 
     def _file(self, file: Path) -> dict[str, object]:
         try:
-            content: object = msgspec.json.decode(file.read_bytes())
+            self._kept[file] = msgspec.json.decode(file.read_bytes())
         except OSError as error:
-            self._problem("mcp_config_invalid", file, f"the file cannot be read: {error.strerror}")
-            return {}
+            self._problem("mcp_config_invalid", file, f"the file cannot be read: {error.strerror}{self._still(file)}")
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            self._problem("mcp_config_invalid", file, f"the file is no JSON: {error}")
+            self._problem("mcp_config_invalid", file, f"the file is no JSON: {error}{self._still(file)}")
+        if file not in self._kept:
             return {}
+        content = self._kept[file]
         shape = 'write `{"mcpServers": {"<name>": {"command": …} or {"url": …}}}`'
         if not isinstance(content, dict):
             self._problem("mcp_config_invalid", file, "the file must hold a JSON object", shape)
@@ -231,6 +242,10 @@ class _Reading:
             env=env,
             cwd=self._folder / resolve.text(fields.get("cwd", ""), "cwd"),
         )
+
+    def _still(self, file: Path) -> str:
+        """A file that is half written, while runs go on, takes nothing away from them."""
+        return "; what it said before counts until then" if file in self._kept else ""
 
     def _where(self, file: Path) -> str:
         return str(file.relative_to(self._folder.parent))

@@ -43,6 +43,8 @@ class McpServers:
         self._variables = variables
         self._idle_seconds = idle_seconds
         self._read: dict[str, _Read] = {}
+        self._kept: dict[Path, object] = {}
+        """What files said when they could be read last."""
         self._connections: dict[tuple[str, str], Connection] = {}
         self._retired: list[Connection] = []
         self._closed = False
@@ -52,7 +54,7 @@ class McpServers:
         now = stamp(self._root, environment)
         read = self._read.get(environment)
         if read is None or read.stamp != now:
-            servers = read_servers(self._root, environment, self._variables, self._redactor.learn)
+            servers = read_servers(self._root, environment, self._variables, self._redactor.learn, self._kept)
             read = self._read[environment] = _Read(now, servers)
             self._retire_changed(environment, servers)
         return read.servers

@@ -87,7 +87,9 @@ class Session:
                 entering.exception()  # nobody else hears of it
             raise
         except Exception as error:
-            raise self._unavailable("cannot be started", error) from error
+            silent = isinstance(_first_cause(error), TimeoutError)
+            why = TimeoutError(f"it did not begin to speak within {START_SECONDS:g} s") if silent else error
+            raise self._unavailable("cannot be started", why) from error
 
     async def tools(self) -> tuple[Tool, ...]:
         """All tools that it has, as they were at most `LISTED_SECONDS` ago. Raises McpUnavailable."""
@@ -156,7 +158,9 @@ class _Program:
         self._tail: StderrTail | None = None
         self._heard: MemoryObjectSendStream[_Incoming] | None = None
         self.lost = False
-        """It has closed its stdout: it has ended, or is about to."""
+        """Nothing more is heard from it."""
+        self._ended = False
+        """It has closed its stdout by itself: it has ended, or is about to."""
         self.transport = _ProgramTransport(self)
 
     def check(self, server: Server) -> None:
@@ -172,7 +176,7 @@ class _Program:
     def reason(self, error: Exception) -> str:
         """Why it went wrong, in words."""
         said = self._tail.text if self._tail is not None else ""
-        first = "its program has ended" if self.lost else _words(error)
+        first = "its program has ended" if self._ended else _words(error)
         return f"{first}; the end of its stderr:\n{said}" if said else f"{first}; it wrote nothing to stderr"
 
     def cut_off(self, _entering: asyncio.Future[Any]) -> None:
@@ -208,6 +212,7 @@ class _Program:
                 async with sender:
                     async for message in read:
                         await sender.send(message)
+                self._ended = True
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                 pass
             finally:
@@ -298,6 +303,12 @@ def _words(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         return _words(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])
     return str(error) or type(error).__name__
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _without_query(url: str) -> str:
