@@ -229,3 +229,9 @@ async def test_what_was_said_before_stands_where_the_body_wants_it(tmp_path: Pat
     for wrong in ("text", [{"role": "boss", "text": "x"}], [{"role": "user"}]):
         with pytest.raises(ValueError, match="history"):
             history_of({"history": wrong})
+
+
+async def test_what_a_body_logs_is_printed_nowhere(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    agent = await load_agent(tmp_path, "a", '---\nmodel: scripted\nscripted: [{answer: 1}]\n---\na{{log "x"}}b\n')
+    assert await render(agent.prompt, None, {}) == "ab"
+    assert capfd.readouterr().out == ""

@@ -198,11 +198,16 @@ async def compile_body(body: str, partials: dict[str, str]) -> PromptFunction[An
     bare = ParsedPrompt[dict[str, Any]](template=body)
     try:
         # A parsed prompt is taken too, whatever the annotation says.
-        prompt = cast("PromptFunction[Any]", await Dotprompt(partials=partials).compile(cast("Any", bare)))
+        prompt = cast("PromptFunction[Any]", await _engine(partials).compile(cast("Any", bare)))
         await render(prompt, "", {})
     except ValueError as error:
         raise PromptError(f"the body below the front matter does not compile: {error}") from error
     return prompt
+
+
+def _engine(partials: dict[str, str]) -> Dotprompt:
+    # Handlebars' own `log` prints: to stdout, at every rendering, past everything that strikes secrets out.
+    return Dotprompt(partials=partials, helpers={"log": lambda *_: ""})
 
 
 def _name(front_matter: dict[str, Any], file: PurePath) -> str:

@@ -66,8 +66,11 @@ def _model(prefix: str, name: str, access: Access, client: httpx2.AsyncClient) -
             return OllamaModel(name, provider=local, profile=_WHOLE)
         case "anthropic":
             return AnthropicModel(name, provider=AnthropicProvider(api_key=key, base_url=url, http_client=client))
-        case _:
+        case "google":
             return GoogleModel(name, provider=GoogleProvider(api_key=key, base_url=url, http_client=client))
+        case _:
+            message = f"no provider is known for the prefix {prefix!r}"
+            raise ValueError(message)
 
 
 def _v1(url: str | None) -> str | None:
