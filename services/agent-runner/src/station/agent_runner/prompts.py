@@ -205,9 +205,13 @@ async def compile_body(body: str, partials: dict[str, str]) -> PromptFunction[An
     return prompt
 
 
+def _unheard(*_given: object) -> str:
+    return ""
+
+
 def _engine(partials: dict[str, str]) -> Dotprompt:
     # Handlebars' own `log` prints: to stdout, at every rendering, past everything that strikes secrets out.
-    return Dotprompt(partials=partials, helpers={"log": lambda *_: ""})
+    return Dotprompt(partials=partials, helpers={"log": _unheard})
 
 
 def _name(front_matter: dict[str, Any], file: PurePath) -> str:
