@@ -50,7 +50,8 @@ def google(text: str) -> list[bytes]:
 async def stage(tmp_path: Path, double: OpenAIDouble) -> AsyncGenerator[Stage]:
     access = Access(api_key="the-key", base_url=double.url.removesuffix("/v1"))
     backends = all_backends(
-        providers=Providers(anthropic=access, google=access), equipment=Equipment(pace=Pace(first_pause=0.001))
+        providers=Providers(anthropic=access, google=access, ollama=access),
+        equipment=Equipment(pace=Pace(first_pause=0.001)),
     )
     yield Stage(tmp_path, backends)
     await backends.close()
@@ -107,3 +108,31 @@ async def test_refusals_are_told_as_those_of_others(
     assert said in outcome.error.message
     assert "it says no" in outcome.error.message
     assert len(double.requests) == requests
+
+
+@pytest.mark.parametrize("model", [CLAUDE, GEMINI, "ollama/qwen3"])
+@pytest.mark.parametrize(
+    "raw",
+    [b"<html>a proxy speaks</html>", b'data: {"no": "completion"}\n\n', b"data: {not json\n\n", b"data: 7\n\n", b""],
+)
+async def test_what_cannot_be_read_is_asked_for_once_more(
+    stage: Stage, double: OpenAIDouble, model: str, raw: bytes
+) -> None:
+    double.otherwise = lambda _: Reply(raw=raw)
+    outcome = await stage.play(f"model: {model}")
+    assert outcome.error is not None
+    assert outcome.error.retryable
+    assert f"what {model} sent cannot be read, 2 times" in outcome.error.message
+    assert len(double.requests) == 2
+
+
+@pytest.mark.parametrize(("model", "pieces"), [(CLAUDE, anthropic("half")), (GEMINI, google("half"))])
+async def test_a_connection_that_breaks_off_may_pass(
+    stage: Stage, double: OpenAIDouble, model: str, pieces: list[bytes]
+) -> None:
+    content = b"".join(pieces[:-1])
+    double.otherwise = lambda _: Reply(raw=content, headers={"Content-Length": str(len(content) + 9)}, cut=True)
+    outcome = await stage.play(f"model: {model}")
+    assert outcome.error is not None
+    assert outcome.error.retryable
+    assert len(double.requests) == 5

@@ -185,7 +185,7 @@ class Talk(WrapperModel):
                 raise
             raise Unreadable(reason(error)) from error
         if response.state == "incomplete" or not (_is_ended(response) or isinstance(self.wrapped, FunctionModel)):
-            raise CutOff("the stream ended before the answer did")
+            raise CutOff("the stream ended before the answer did") if heard else Unreadable("nothing came of an answer")
         return response
 
     def _hear(self, event: object, size: int) -> int:
