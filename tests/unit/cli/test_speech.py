@@ -61,6 +61,9 @@ def test_a_result_is_shown_if_it_is_short(result: Any, line: str) -> None:
 
 def test_other_facts() -> None:
     assert lines(said("tool_result", result="no such pod", is_error=True)) == ["← failed: no such pod"]
+    (line,) = lines(said("tool_result", result="no such pod\n" + "why " * 200, is_error=True))
+    assert line.startswith("← failed: no such pod why why")
+    assert len(line) < 320
     assert lines(said("retry", text="429, in 2 s")) == ["tries again: 429, in 2 s"]
     assert lines(said("text", truncated=True)) == ["… the rest of what it says is not shown"]
     (call,) = lines(said("tool_call", tool="t", arguments={"text": "x" * 500}))

@@ -8,6 +8,7 @@ from station.contracts.progress import AgentProgress
 
 KEPT_LINES = 20
 LONG_ARGUMENTS = 160
+LONG_REASON = 300
 LONG_RESULT = 80
 UNTOLD = "… the rest of what it says is not shown"
 
@@ -67,10 +68,16 @@ def _fact_text(said: AgentProgress) -> str:
     if said.kind == "tool_call":
         return f"→ {said.tool} {_short(compact(said.arguments), LONG_ARGUMENTS)}"
     if said.kind == "tool_result":
-        return f"← {'failed: ' if said.is_error else ''}{_result_text(said.result)}"
+        return f"← failed: {_reason(said.result)}" if said.is_error else f"← {_result_text(said.result)}"
     if said.kind == "retry":
         return f"tries again: {said.text}"
     return UNTOLD if said.kind == "text" and said.truncated else ""
+
+
+def _reason(result: Any) -> str:
+    """Why a call failed, in one line: a long reason is cut, for its beginning says most."""
+    text = result if isinstance(result, str) else compact(result)
+    return _short(" ".join(text.split()), LONG_REASON)
 
 
 def _result_text(result: Any) -> str:

@@ -40,6 +40,9 @@ def setup(service: str, format: str | None = None, level: str = "info") -> None:
     root.setLevel(level.upper())
     # The client prints every failed attempt to reconnect; the bus says once that it is away.
     logging.getLogger("nats").setLevel(logging.CRITICAL)
+    # … and these a line for every request of theirs; what came of it is told by whoever made it.
+    for name in ("httpx", "httpx2"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
