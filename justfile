@@ -33,9 +33,9 @@ up *ARGS: setup
 down *ARGS: setup
     stn down {{ ARGS }}
 
-# Run the whole test suite.
+# Run the whole test suite, two files at a time: most tests wait for processes.
 test *ARGS: setup
-    pytest {{ ARGS }}
+    pytest -n 2 --dist loadfile {{ ARGS }}
 
 # Run the tests that touch nothing but memory and files of the repository.
 test-unit *ARGS: setup

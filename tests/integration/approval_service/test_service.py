@@ -275,7 +275,8 @@ async def test_what_cannot_be_kept_now_stays_in_the_stream(
             await asyncio.sleep(0.01)
         served = await house.scheduler.serve(bus)
         await house.task_is_gone()
-        assert [letter.subject for letter in house.scheduler.letters] == [subjects.task_approval("run_9", "s9")]
+        # Perhaps twice: whoever asks a scheduler that has just started asks again.
+        assert {letter.subject for letter in house.scheduler.letters} == {subjects.task_approval("run_9", "s9")}
         await served.stop()
     await bus.close()
 

@@ -28,7 +28,7 @@ async def test_a_definition_is_passed_on_as_it_was_written(
     assert (updated.workflow_id, updated.source) == ("triage", YAML)
     valid = await http.post("/workflows/validate?environment=prod", content=YAML, headers=headers)
     assert valid.status_code == 200
-    assert valid.json() == {"valid": True, "errors": [], "warnings": []}
+    assert valid.json() == {"valid": True, "errors": [], "warnings": [], "notes": []}
     assert scheduler.last(subjects.WORKFLOW_VALIDATE).environment == "prod"
 
 
