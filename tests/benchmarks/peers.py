@@ -79,7 +79,7 @@ def measure(name: str, workloads: Sequence[str], scale: Scale, *, rounds: int, p
     with tempfile.TemporaryDirectory(prefix="station-bench-peer-") as scratch:
         out = Path(scratch) / "out.json"
         command = [str(python), str(peers_dir / "harness.py"), peer.driver, *known]
-        command += ["--variant", name.removeprefix(peer.driver), "--workdir", scratch, "--out", str(out)]
+        command += [f"--variant={name.removeprefix(peer.driver)}", "--workdir", scratch, "--out", str(out)]
         command += ["--rounds", str(rounds), "--runs", str(scale.sequential_runs), "--parked", str(scale.parked_runs)]
         for option in peer.options:
             command += ["--opt", option.format(node=home / "node_modules" / ".bin")]
