@@ -67,6 +67,14 @@ async def test_calls_of_tools_that_are_allowed_side_by_side_are_never_more_than_
     assert await asked(home, a, 0, calls=1, tool=True) is None, "the same question, whose answer was lost"
 
 
+async def test_a_heartbeat_that_comes_late_gives_no_call_back(home):
+    a, b = await begun(home)
+    assert await asked(home, a, 0, calls=2, tool=True) is None
+    stale = Heartbeat(runner=RUNNER, boot=BOOT, steps=(held(*a),), usages=(Usage(tool_calls=2),))
+    await home.by.steps.heartbeat(stale, CONTEXT)
+    assert "called tools 3 times" in (await asked(home, b, 0, tool=True) or "")
+
+
 async def test_what_was_reported_counts_once_whatever_became_of_it(home):
     a, b = await begun(home)
     await asked(home, a, 60)

@@ -23,6 +23,19 @@ def total(one: Usage | None, other: Usage | None) -> Usage | None:
     )
 
 
+def newest(one: Usage | None, other: Usage | None) -> Usage | None:
+    """Give what two sums of one attempt say together, whichever was told first: each count only grows."""
+    if one is None or other is None:
+        return one if other is None else other
+    return Usage(
+        requests=max(one.requests, other.requests),
+        input_tokens=max(one.input_tokens, other.input_tokens),
+        output_tokens=max(one.output_tokens, other.output_tokens),
+        tool_calls=max(one.tool_calls, other.tool_calls),
+        cost_usd=max((cost for cost in (one.cost_usd, other.cost_usd) if cost is not None), default=None),
+    )
+
+
 def left(limits: BudgetLimits, used: Usage | None) -> Budget:
     """Give what is left of a budget."""
     tokens = used.input_tokens + used.output_tokens if used else 0

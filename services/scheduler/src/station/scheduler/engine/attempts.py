@@ -17,6 +17,7 @@ from station.contracts.usage import Usage
 from station.contracts.work import HeldStep, StepRef
 from station.core.messages import HandOutAgain
 from station.core.run import Step
+from station.core.spending import newest
 from station.runtime import metrics
 from station.scheduler.engine.engine import Move
 from station.scheduler.store.reader import Reader
@@ -111,7 +112,8 @@ class Attempts:
                 lost.append(step)
             else:
                 lease.expires_at = until
-                lease.usage = usage or lease.usage
+                # It may have been on its way while a call was asked for and allowed.
+                lease.usage = newest(lease.usage, usage)
         return tuple(lost)
 
     def lease_of(self, held: HeldStep) -> Lease | None:
